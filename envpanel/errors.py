@@ -29,25 +29,32 @@ They are raised low and translated once at each edge: the command line turns the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from envpanel.model.diff import Diff
+from collections.abc import Mapping
+from typing import ClassVar
 
 
 class EnvPanelError(Exception):
     """A sentence for the user.
 
-    `code` names the class on the wire; `hint` says what to do next; `log` is the path of a log that tells more.
+    `code` names the class on the wire; `hint` says what to do next; `log` is the path of a log that tells more;
+    `details` are further JSON values for programs.
     """
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, hint: str | None = None, log: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        log: str | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.log = log
+        self.details = dict(details or {})
 
 
 class InvalidInput(EnvPanelError):
@@ -123,13 +130,9 @@ class FormatTooNew(Refused):
 
 
 class HeadMoved(Refused):
-    """A colleague's change came first; `diff` is what came in between, or what the change would do now."""
+    """A colleague's change came first; `details["diff"]` is what came in between, or what the change would do now."""
 
     code = "head-moved"
-
-    def __init__(self, message: str, *, diff: Diff, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.diff = diff
 
 
 class Failed(EnvPanelError):

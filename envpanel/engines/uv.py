@@ -1,0 +1,543 @@
+"""The engine for packages from Python indexes: uv, driven by files that we write and texts that we read.
+
+Resolves by `uv pip compile` to pylock.toml (PEP 751) and builds by `uv pip sync` from lines with hashes, so that a
+build needs no address: the same lines install from any index, mirror or cache. Source distributions are built once into
+wheels that the home keeps, and locked by the wheel's hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import netrc
+import os
+import re
+import ssl
+import tempfile
+import tomllib
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from packaging.markers import Marker
+from packaging.utils import canonicalize_name
+
+from envpanel import process
+from envpanel.engines.interface import Log, Report, Request, Resolution
+from envpanel.engines.interpreters import Interpreter
+from envpanel.errors import EngineFailed, Unsatisfiable
+from envpanel.model import requirements, wire
+from envpanel.model.lock import Lock, LockedPackage, lock
+from envpanel.model.nouns import Origin, PlanWarning, Progress
+from envpanel.model.target import Target
+from envpanel.model.versions import is_prerelease
+from envpanel.settings import Settings
+
+OLD = timedelta(days=2 * 365)
+"""A version this much older than the newest one is worth a warning."""
+
+_PASSED_ON = frozenset(
+    "UV_DEFAULT_INDEX UV_INDEX UV_INDEX_URL UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_NO_INDEX UV_INDEX_STRATEGY UV_OFFLINE "  # noqa: SIM905
+    "UV_KEYRING_PROVIDER UV_HTTP_TIMEOUT UV_HTTP_RETRIES UV_INSECURE_HOST UV_NATIVE_TLS UV_SYSTEM_CERTS "
+    "UV_EXCLUDE_NEWER UV_CONCURRENT_DOWNLOADS UV_CONCURRENT_BUILDS UV_CONCURRENT_INSTALLS".split()
+)
+_CREDENTIAL = re.compile(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)")
+
+
+class UvEngine:
+    """uv with a cache of its own. `environ` is the caller's environment; only an allow-list of it is passed on."""
+
+    def __init__(self, *, uv: str, cache: Path, environ: Mapping[str, str], settings: Settings) -> None:
+        self._uv = uv
+        self._cache = cache
+        self._settings = settings
+        self._env = _environment(environ, cache, settings)
+
+    async def resolve(self, request: Request, interpreter: Interpreter, *, report: Report, log: Log) -> Resolution:
+        """See `Engine.resolve`."""
+        report(Progress(phase="resolving"))
+        target = Target(python=request.python)
+        with _scratch() as scratch:
+            output = scratch / "pylock.toml"
+            if request.preferred is not None and request.upgrade is not None:
+                output.write_text(request.preferred.to_toml())
+            upgrades = [part for name in sorted(request.upgrade or ()) for part in ("-P", name)]
+            lines = await self._compile(request.requirements, output, interpreter, request.python, upgrades, log=log)
+            tables = _applicable(output, target)
+            preferred = (
+                {(item.name, item.version): item for item in request.preferred.packages} if request.preferred else {}
+            )
+            locked: list[LockedPackage] = []
+            wheels: dict[str, Path] = {}
+            for table in tables:
+                package = _chosen(table, target)
+                if not package.is_wheel:
+                    before = preferred.get((package.name, package.version))
+                    if before is not None and before.source_sha256 == package.sha256:
+                        package = before
+                    else:
+                        url = table["sdist"].get("url") or table["sdist"]["path"]
+                        package, path = await self._wheel(package, url, scratch, interpreter, report=report, log=log)
+                        wheels[package.sha256] = path
+                locked.append(package)
+            fresh = [package for package in locked if (package.name, package.version) not in preferred]
+            warnings = [*_yanked(lines, fresh), *_prereleases(request, fresh), *_from_source(fresh)]
+            warnings += await self._old(request, fresh, interpreter, target)
+        result = lock(locked, python=request.python, platform=target.platform)
+        return Resolution(lock=result, warnings=tuple(warnings), wheels=wheels)
+
+    async def needed_by(self, lock: Lock, request: Request, interpreter: Interpreter) -> Mapping[str, tuple[str, ...]]:
+        """See `Engine.needed_by`: read from the comments that uv writes behind each pin."""
+        with _scratch() as scratch:
+            output = scratch / "requirements.txt"
+            output.write_text("".join(f"{package.name}=={package.version}\n" for package in lock.packages))
+            options = ["--annotation-style", "line", "--no-strip-extras"]
+            await self._compile(request.requirements, output, interpreter, request.python, options, hashes=False)
+            text = output.read_text()
+        needs: dict[str, tuple[str, ...]] = {}
+        for name, via in re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==\S+.*?# via (.*)$", text, re.MULTILINE):
+            others = [entry for entry in via.split(", ") if not entry.startswith("-r ") and "/" not in entry]
+            needs[canonicalize_name(name)] = tuple(sorted({canonicalize_name(entry) for entry in others}))
+        return needs
+
+    async def build(
+        self,
+        lock: Lock,
+        directory: Path,
+        interpreter: Interpreter,
+        *,
+        wheels: Path,
+        pass_fds: tuple[int, ...],
+        report: Report,
+        log: Log,
+    ) -> None:
+        """See `Engine.build`."""
+        total = len(lock.packages)
+        report(Progress(phase="installing", total=total, unit="packages"))
+        with _scratch() as scratch:
+            pins = scratch / "pins.txt"
+            pins.write_text(
+                "".join(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n" for item in lock.packages)
+            )
+            env = dict(self._env)
+            if any(package.kept for package in lock.packages):
+                env["UV_FIND_LINKS"] = ",".join(filter(None, [env.get("UV_FIND_LINKS"), str(wheels)]))
+            # What the cache has needs no question to the index, which costs more than all the rest.
+            attempts = [["--offline"]] if env.get("UV_OFFLINE") else [["--offline"], []]
+            for options in attempts:
+                venv: list[str | Path] = ["venv", "--no-project", "--clear", "--python", interpreter.path, directory]
+                finished = await self._run(venv, scratch, env=env, pass_fds=pass_fds)
+                if finished.code == 0 and total:
+                    argv: list[str | Path] = ["pip", "sync", pins, "--python", directory / "bin" / "python"]
+                    argv += ["--require-hashes", "--no-build", "--strict", *options]
+                    downloads = _Downloads(report)
+                    async with _counting(directory, total, report, downloads):
+                        finished = await self._run(
+                            argv, scratch, env=env, pass_fds=pass_fds, on_line=_both(log, downloads.line)
+                        )
+                if finished.code == 0:
+                    break
+                log(f"(exit code {finished.code})")
+            else:
+                raise _failure(finished.lines, "The packages could not be installed")
+        _check(lock, directory, interpreter)
+        report(Progress(phase="installing", done=total, total=total, unit="packages"))
+
+    async def _compile(
+        self,
+        lines: Sequence[str],
+        output: Path,
+        interpreter: Interpreter,
+        python: str,
+        options: Sequence[str] = (),
+        *,
+        hashes: bool = True,
+        log: Log | None = None,
+    ) -> tuple[str, ...]:
+        source = output.with_name("requirements.in")
+        source.write_text("".join(f"{requirements.normalise(line)}\n" for line in lines))
+        argv: list[str | Path] = [
+            "pip",
+            "compile",
+            source.name,
+            "-o",
+            output.name,
+            "--python",
+            interpreter.path,
+            "--python-version",
+            python,
+        ]
+        argv += ["--no-header", *(["--generate-hashes"] if hashes else []), *options]
+        # Not --quiet: it would also leave out the warning about yanked versions. The lock goes to standard output, too.
+        finished = await self._run(argv, output.parent, on_line=log, only_errors=True)
+        if finished.code != 0:
+            raise _failure(finished.lines, "The requirements could not be resolved")
+        return finished.lines
+
+    async def _wheel(
+        self, package: LockedPackage, url: str, scratch: Path, interpreter: Interpreter, *, report: Report, log: Log
+    ) -> tuple[LockedPackage, Path]:
+        """Build the wheel of a source distribution, or take the one that this machine has built of it before."""
+        report(Progress(phase="building", detail=f"{package.name} {package.version} from source"))
+        folder = self._cache / "from-source" / f"{package.sha256}-{interpreter.minor}"
+        built = list(folder.glob("*.whl"))
+        if not built:
+            sdist = scratch / package.file
+            data = await asyncio.to_thread(self._download, url, scratch)
+            if wire.sha256(data) != package.sha256:
+                raise EngineFailed(f"{package.file} is not the file that the index promised: its sha256 is another.")
+            sdist.write_bytes(data)
+            out = scratch / f"{package.name}-wheel"
+            argv: list[str | Path] = [
+                "build",
+                "--wheel",
+                sdist,
+                "--out-dir",
+                out,
+                "--python",
+                interpreter.path,
+                "--no-create-gitignore",
+            ]
+            finished = await self._run(argv, scratch, on_line=log)
+            if finished.code != 0:
+                raise _failure(finished.lines, f"{package.name} {package.version} could not be built from source")
+            folder.mkdir(parents=True, exist_ok=True)
+            # Renamed into place: another process may be at the same.
+            for wheel in out.glob("*.whl"):
+                wheel.replace(folder / wheel.name)
+            built = list(folder.glob("*.whl"))
+        path = built[0]
+        kept = LockedPackage(
+            name=package.name,
+            version=package.version,
+            file=path.name,
+            sha256=wire.sha256(path.read_bytes()),
+            size=path.stat().st_size,
+            origin=Origin.SDIST,
+            kept=True,
+            source_sha256=package.sha256,
+        )
+        return kept, path
+
+    def _download(self, url: str, folder: Path) -> bytes:
+        if "://" not in url:
+            return (folder / url).read_bytes()
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme == "file":
+            return Path(urllib.request.url2pathname(parts.path)).read_bytes()
+        request = urllib.request.Request(url, headers={"User-Agent": "envpanel"})
+        login = self._login(parts.hostname or "")
+        if login:
+            request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context()) as answer:
+                data: bytes = answer.read()
+                return data
+        except (urllib.error.URLError, OSError) as error:
+            raise EngineFailed(f"{process.redacted(url)} could not be downloaded: {error}.") from error
+
+    def _login(self, host: str) -> str | None:
+        """`user:password` for this host: from the index settings, as uv has them, or from a netrc file."""
+        for name, url in _indexes(self._env):
+            parts = urllib.parse.urlsplit(url)
+            if parts.hostname != host:
+                continue
+            prefix = f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
+            user, password = self._env.get(f"{prefix}_USERNAME"), self._env.get(f"{prefix}_PASSWORD")
+            if user or password:
+                return f"{user or ''}:{password or ''}"
+            if parts.username:
+                return f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            entry = netrc.netrc(self._env.get("NETRC")).authenticators(host)
+            if entry:
+                return f"{entry[0]}:{entry[2]}"
+        return None
+
+    async def _old(
+        self, request: Request, fresh: Sequence[LockedPackage], interpreter: Interpreter, target: Target
+    ) -> list[PlanWarning]:
+        """Packages whose version is years older than the newest that was asked for.
+
+        The newest of those that look old is asked of the index again, each by itself. Where that cannot be answered
+        there is no warning.
+        """
+        limit = datetime.now(UTC) - OLD
+        suspects = {item.name: item for item in fresh if item.uploaded is not None and item.uploaded < limit}
+        if not suspects:
+            return []
+        asked = [line for line in request.requirements if requirements.parse(line).name in suspects]
+        lines = asked + sorted(suspects.keys() - {requirements.parse(line).name for line in asked})
+        with _scratch() as scratch:
+            output = scratch / "pylock.toml"
+            try:
+                await self._compile(lines, output, interpreter, request.python, ["--no-deps"])
+            except (EngineFailed, Unsatisfiable):
+                return []
+            newest = [_chosen(table, target) for table in _applicable(output, target)]
+        warnings = []
+        for package in newest:
+            taken = suspects.get(package.name)
+            if taken is None or taken.uploaded is None or package.uploaded is None:
+                continue
+            if package.uploaded - taken.uploaded > OLD:
+                message = (
+                    f"{taken.name} {taken.version} is of {taken.uploaded:%Y}; {package.version} of "
+                    f"{package.uploaded:%Y} does not go with the other requirements."
+                )
+                warnings.append(PlanWarning(code="old-version", package=taken.name, message=message))
+        return warnings
+
+    async def _run(
+        self,
+        arguments: Sequence[str | Path],
+        cwd: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        on_line: Log | None = None,
+        pass_fds: tuple[int, ...] = (),
+        only_errors: bool = False,
+    ) -> process.Finished:
+        minutes = self._settings.limits.build_minutes
+        try:
+            return await process.run(
+                [self._uv, *arguments],
+                env=env or self._env,
+                cwd=cwd,
+                on_line=on_line,
+                timeout=minutes * 60,
+                pass_fds=pass_fds,
+                only_errors=only_errors,
+            )
+        except process.TimedOut as error:
+            raise EngineFailed(
+                f"It took longer than {minutes:g} minutes and was ended.",
+                hint="'limits.build_minutes' in settings.yaml allows more.",
+            ) from error
+        except OSError as error:
+            raise EngineFailed(f"uv could not be started: {error.strerror}.") from error
+
+
+class _Downloads:
+    """MiB of MiB, from uv's lines at the start and end of each larger file."""
+
+    _START = re.compile(r"^Downloading (\S+) \(([\d.]+)([KMG])iB\)")
+    _END = re.compile(r"^ *Downloaded (\S+)")
+    _IN_MIB: ClassVar = {"K": 1 / 1024, "M": 1.0, "G": 1024.0}
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._sizes: dict[str, float] = {}
+        self._done: dict[str, float] = {}
+
+    @property
+    def running(self) -> bool:
+        return len(self._done) < len(self._sizes)
+
+    def line(self, line: str) -> None:
+        if match := self._START.match(line):
+            self._sizes[match[1]] = float(match[2]) * self._IN_MIB[match[3]]
+        elif match := self._END.match(line):
+            self._done[match[1]] = self._sizes.get(match[1], 0.0)
+        else:
+            return
+        done, total = sum(self._done.values()), sum(self._sizes.values())
+        self._report(Progress(phase="downloading", done=done, total=total, unit="MiB", detail=match[1]))
+
+
+@contextlib.asynccontextmanager
+async def _counting(directory: Path, total: int, report: Report, downloads: _Downloads) -> AsyncIterator[None]:
+    """Report how many packages are there while the block runs: uv says it only at the end."""
+
+    async def count() -> None:
+        last = 0
+        while True:
+            await asyncio.sleep(0.2)
+            here = len(await asyncio.to_thread(_dist_infos, directory))
+            if here != last and not downloads.running:
+                last = here
+                report(Progress(phase="installing", done=min(here, total), total=total, unit="packages"))
+
+    task = asyncio.create_task(count())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def site_packages(prefix: Path) -> Path:
+    """Where the packages of a prefix are (none where it is not a prefix: the path does not exist then)."""
+    return next(iter(sorted(prefix.glob("lib/python3.*/site-packages"))), prefix / "lib" / "site-packages")
+
+
+def _dist_infos(prefix: Path) -> list[str]:
+    return [path.name for path in site_packages(prefix).glob("*.dist-info")]
+
+
+def _check(lock: Lock, directory: Path, interpreter: Interpreter) -> None:
+    """What a hostile or broken wheel can do in spite of the installer: other packages, or another interpreter."""
+    python = directory / "bin" / "python"
+    if not python.is_symlink() or os.path.realpath(python) != str(interpreter.path):
+        raise EngineFailed("A package has replaced the interpreter of the environment; it is not to be trusted.")
+    found = {canonicalize_name(name.removesuffix(".dist-info").partition("-")[0]) for name in _dist_infos(directory)}
+    expected = {package.name for package in lock.packages}
+    if found != expected:
+        wrong = ", ".join(sorted(found ^ expected))
+        raise EngineFailed(f"What was installed is not what the lock says; the difference is {wrong}.")
+
+
+def _environment(environ: Mapping[str, str], cache: Path, settings: Settings) -> dict[str, str]:
+    names = [*_PASSED_ON, *(name for name in environ if _CREDENTIAL.fullmatch(name))]
+    env = process.allowed(environ, names)
+    env |= {
+        "UV_CACHE_DIR": str(cache),
+        "UV_NO_CONFIG": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "PIP_NO_INPUT": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+    env.setdefault("PATH", os.defpath)
+    if not {"UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "SSL_CERT_FILE"} & env.keys() and _has_system_certificates():
+        # As pip and the browser do: a company's own authority is in the system's store, not in uv's.
+        env["UV_SYSTEM_CERTS"] = "1"
+    # What the variables say goes before the project's settings.
+    default = next((index for index in settings.indexes if index.default), None)
+    if default is not None and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & env.keys():
+        env["UV_DEFAULT_INDEX"] = f"{default.name}={default.url}"
+    others = [f"{index.name}={index.url}" for index in settings.indexes if not index.default]
+    if others:
+        env["UV_INDEX"] = " ".join(filter(None, [env.get("UV_INDEX"), *others]))
+    return env
+
+
+def _has_system_certificates() -> bool:
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is not None:
+        return True
+    return paths.capath is not None and any(os.scandir(paths.capath))
+
+
+def _indexes(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Name (or an empty string) and address of each index that the variables name."""
+    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
+        for entry in env.get(variable, "").split():
+            named = re.match(r"([A-Za-z0-9_.-]+)=(.+)", entry)
+            yield (named[1], named[2]) if named else ("", entry)
+
+
+def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
+    """The packages of a pylock.toml that uv wrote whose markers hold here."""
+    tables = tomllib.loads(output.read_text())["packages"]
+    return [table for table in tables if "marker" not in table or Marker(table["marker"]).evaluate(target.environment)]
+
+
+def _chosen(table: Mapping[str, Any], target: Target) -> LockedPackage:
+    files = {_file_name(wheel): wheel for wheel in table.get("wheels", ())}
+    name = target.best_wheel(files)
+    if name is not None:
+        file = files[name]
+    elif "sdist" in table:
+        file = table["sdist"]
+        name = _file_name(file)
+    else:
+        raise Unsatisfiable(
+            f"{table['name']} {table['version']} has no file for {target.platform} and Python {target.python}."
+        )
+    address = file.get("url")
+    return LockedPackage(
+        name=canonicalize_name(table["name"]),
+        version=table["version"],
+        file=name,
+        sha256=file["hashes"]["sha256"],
+        # A file:// address means something on this machine only.
+        url=process.redacted(address) if address and address.startswith("http") else None,
+        size=file.get("size"),
+        uploaded=file.get("upload-time"),
+    )
+
+
+def _file_name(file: Mapping[str, Any]) -> str:
+    if "name" in file:
+        return str(file["name"])
+    address = file.get("url") or file["path"]
+    return urllib.parse.unquote(urllib.parse.urlsplit(str(address)).path.rsplit("/", 1)[-1])
+
+
+def _yanked(lines: Sequence[str], fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
+    new = {package.name for package in fresh}
+    found = re.findall(r"warning: `([\w.-]+)==(\S+)` is yanked(?: \(reason: \"(.*)\"\))?", "\n".join(lines))
+    return [
+        PlanWarning(
+            code="yanked",
+            package=canonicalize_name(name),
+            message=f"{name} {version} was withdrawn by its authors" + (f": {reason}" if reason else "."),
+        )
+        for name, version, reason in found
+        if canonicalize_name(name) in new
+    ]
+
+
+def _prereleases(request: Request, fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
+    meant = {
+        parsed.name
+        for parsed in map(requirements.parse, request.requirements)
+        if any(is_prerelease(specifier.version) for specifier in parsed.specifier)
+    }
+    return [
+        PlanWarning(
+            code="pre-release",
+            package=package.name,
+            message=f"{package.name} {package.version} is a pre-release: no final version meets all requirements.",
+        )
+        for package in fresh
+        if is_prerelease(package.version) and package.name not in meant
+    ]
+
+
+def _from_source(fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
+    return [
+        PlanWarning(
+            code="built-from-source",
+            package=package.name,
+            message=f"{package.name} {package.version} has no wheel for this platform; its own code ran to build one.",
+        )
+        for package in fresh
+        if package.origin is Origin.SDIST
+    ]
+
+
+def _failure(lines: Sequence[str], what: str) -> EngineFailed | Unsatisfiable:
+    """uv's reason in one sentence: its first cause and its last hint (`error:`, `cause:`, `hint:` begin its lines)."""
+    parts = re.split(r"^ *(error|cause|hint): ", "\n".join(lines), flags=re.MULTILINE)
+    said = [(kind, re.sub(r"\s+", " ", text).strip()) for kind, text in zip(parts[1::2], parts[2::2], strict=True)]
+    error = next((text for kind, text in said if kind == "error"), "")
+    causes = [text for kind, text in said if kind == "cause"]
+    hint = next((text for kind, text in reversed(said) if kind == "hint"), None)
+    if error.startswith("No solution found") and causes:
+        return Unsatisfiable(f"No set of packages meets all requirements: {causes[0]}", hint=hint)
+    reason = ": ".join(dict.fromkeys(text.rstrip(".:") for text in [error, *causes[:3]] if text))
+    return EngineFailed(f"{what}: {reason or 'uv ended without a reason'}.", hint=hint)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="envpanel-") as folder:
+        yield Path(folder)
+
+
+def _both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
+    def line(text: str) -> None:
+        first(text)
+        second(text)
+
+    return line

@@ -1,0 +1,1 @@
+"""The nouns of envpanel: values without files, processes or network."""

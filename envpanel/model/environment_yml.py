@@ -1,0 +1,21 @@
+"""The YAML file of a revision: an environment.yml of exact pins, for people and for other tools."""
+
+from __future__ import annotations
+
+import yaml
+
+from envpanel.model.lock import Lock
+
+
+def dump(name: str, lock: Lock) -> str:
+    """The environment.yml that names exactly what the lock holds; no address, and so no secret, is in it."""
+    pins = [
+        f"./wheels/{package.file}" if package.kept else f"{package.name}=={package.version}"
+        for package in lock.packages
+    ]
+    document = {
+        "name": name,
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={lock.python}", "pip", *([{"pip": pins}] if pins else [])],
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000)
