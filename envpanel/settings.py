@@ -1,4 +1,4 @@
-"""settings.yaml of the home: the project's settings, shared by all members; and where a home is found."""
+"""settings.yaml of the home: the project's settings, shared by all members."""
 
 from __future__ import annotations
 

@@ -372,13 +372,8 @@ async def _counting(directory: Path, total: int, report: Report, downloads: _Dow
             await task
 
 
-def site_packages(prefix: Path) -> Path:
-    """Where the packages of a prefix are (none where it is not a prefix: the path does not exist then)."""
-    return next(iter(sorted(prefix.glob("lib/python3.*/site-packages"))), prefix / "lib" / "site-packages")
-
-
 def _dist_infos(prefix: Path) -> list[str]:
-    return [path.name for path in site_packages(prefix).glob("*.dist-info")]
+    return [path.name for path in prefix.glob("lib/python3.*/site-packages/*.dist-info")]
 
 
 def _check(lock: Lock, directory: Path, interpreter: Interpreter) -> None:

@@ -81,6 +81,14 @@ class Ledger:
         for current in range(number, 0, -1):
             yield self.get(name, current)
 
+    def newest_readable(self, name: str) -> Record | None:
+        """The newest record that holds what its digest says, where the head may not."""
+        for number in sorted(self._numbers(name), reverse=True):
+            record = self._whole(name, number)
+            if record is not None:
+                return record
+        return None
+
     def commit(self, draft: Record) -> Record:
         """Write the record under its number, on top of the one before it.
 

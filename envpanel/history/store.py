@@ -68,8 +68,8 @@ class Store(Protocol):
     def create(self, key: str, data: bytes) -> None:
         """Store it, all or nothing, if nothing is there; it is durable when this returns.
 
-        After a `StoreError` other than `KeyExists` the key may be there all the same, because perhaps only the
-        answer was lost. So after any error: read the key, and see whose it is.
+        After a `StoreError` other than `KeyExists` the key may be there all the same: perhaps only the answer
+        was lost. So after any error, read the key, and see whose it is.
 
         Raises:
             KeyExists: something is there, or somebody is just creating it.
@@ -127,8 +127,8 @@ class FolderStore(Store):
             try:
                 self._link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             except OSError as error:
-                # The answer of an NFS server can be lost, and asking again then fails, even with EEXIST. The name
-                # of the temporary file is known to nobody else: a second link to it can only be this one.
+                # The answer of an NFS server can be lost, and asking again then fails, even with EEXIST.
+                # Nobody else knows the temporary file: a second link to it can only be this one.
                 if _links(directory, temporary) == 2:
                     return
                 if error.errno == errno.EEXIST:
@@ -254,10 +254,11 @@ class FolderStore(Store):
         mode = self._root_mode()
         os.mkdir(temporary, mode & 0o777, dir_fd=parent)
         try:
-            with _closing(os.open(temporary, _FOLDER, dir_fd=parent)) as folder:
-                # A chmod that is not needed can take the setgid bit away from those who are not in the group.
-                if stat.S_IMODE(os.fstat(folder).st_mode) != mode:
-                    _change_mode(folder, mode)
+            made = os.stat(temporary, dir_fd=parent, follow_symlinks=False)
+            # A chmod that is not needed can take the setgid bit away from those who are not in the group.
+            if stat.S_IMODE(made.st_mode) != mode:
+                # By name: under some umasks not even its owner may open it yet.
+                _unless_unsupported(lambda: os.chmod(temporary, mode, dir_fd=parent))
             # This can replace an empty folder that another process just made: its write then starts again.
             os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
         except OSError:
@@ -313,7 +314,8 @@ class FolderStore(Store):
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
-        _change_mode(file, self._root_mode() & 0o666)
+        mode = self._root_mode() & 0o666
+        _unless_unsupported(lambda: os.fchmod(file, mode))
         os.fsync(file)
 
     def _settle(self, folder: tuple[str, ...], now: float) -> None:
@@ -335,10 +337,10 @@ class FolderStore(Store):
 class ObjectStore(Store):
     """A store in a bucket, or in whatever else obstore has a store for.
 
-    Messages and tracebacks hold nothing of the errors of obstore but a redacted first line: they show addresses
-    and the answers of servers in full.
+    Messages and tracebacks hold nothing of the errors of obstore but a redacted first line: those errors show
+    addresses and the answers of servers in full.
 
-    S3 may refuse a `create` because another one is under way, which then fails: `KeyExists`, and nothing there.
+    S3 may refuse a `create` because of another that then fails: `KeyExists`, and nothing is there.
     """
 
     def __init__(self, store: Bucket, description: str | None = None) -> None:
@@ -545,9 +547,9 @@ def _temporary_name() -> str:
     return f"{_TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}"
 
 
-def _change_mode(file: int, mode: int) -> None:
+def _unless_unsupported(change_mode: Callable[[], None]) -> None:
     try:
-        os.fchmod(file, mode)
+        change_mode()
     except OSError as error:
         # A file system without permissions: there the mount says who may read.
         if error.errno not in _UNSUPPORTED:

@@ -82,30 +82,29 @@ class Prefixes:
         """Whether somebody on this machine is at it now."""
         return any(not _is_free(lock) for lock in self._children(key, "*.lock"))
 
-    @contextlib.contextmanager
-    def begin(self, key: str) -> Iterator[Site]:
-        """A new directory of one's own to build in. What is not published when the block ends is removed."""
+    def begin(self, key: str) -> Site:
+        """A new, absent directory of one's own to build in; `end` it in any case.
+
+        Raises:
+            StoreError: it could not be written.
+        """
         folder = self.root / key
         with _sentence(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self.sweep(key)
             build_id = secrets.token_hex(4)
-            lock_path = folder / f"{build_id}.lock"
-            lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
+            lock = os.open(folder / f"{build_id}.lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            path = folder / build_id
-            with _sentence(path):
-                path.mkdir()
-            try:
-                yield Site(key=key, path=path, lock=lock)
-            finally:
-                found = self.find(key)
-                if found is None or found.path != path:
-                    remove_tree(path)
+        return Site(key=key, path=folder / build_id, lock=lock)
+
+    def end(self, site: Site) -> None:
+        """Give the lock back, and remove the directory where it was not published. Once for each `begin`."""
+        try:
+            if site.path.name not in self._named(site.key):
+                remove_tree(site.path)
+            site.path.with_suffix(".lock").unlink(missing_ok=True)
         finally:
-            lock_path.unlink(missing_ok=True)
-            os.close(lock)
+            os.close(site.lock)
 
     def publish(self, site: Site) -> Prefix:
         """Finish: make the directory read-only and name it. Who comes second gets the winner's.
@@ -115,7 +114,6 @@ class Prefixes:
         """
         with _sentence(site.path):
             make_read_only(site.path, self._mode())
-            number = 1
             content = wire.canonical({"directory": site.path.name}) + b"\n"
             temp = site.path.with_suffix(".ready")
             with temp.open("xb") as file:
@@ -135,10 +133,7 @@ class Prefixes:
 
     def sweep(self, key: str) -> None:
         """Remove what killed builders left: directories that no READY names and whose lock is free."""
-        named = set()
-        for number in self._ready_numbers(key):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                named.add(json.loads(self._ready(key, number).read_bytes())["directory"])
+        named = self._named(key)
         for lock in self._children(key, "*.lock"):
             directory = lock.with_suffix("")
             descriptor = _take(lock)
@@ -151,6 +146,14 @@ class Prefixes:
                 lock.unlink(missing_ok=True)
             finally:
                 os.close(descriptor)
+
+    def _named(self, key: str) -> set[str]:
+        """The directories that a READY names, the damaged ones that were rebuilt included."""
+        named = set()
+        for number in self._ready_numbers(key):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                named.add(str(json.loads(self._ready(key, number).read_bytes())["directory"]))
+        return named
 
     def _mode(self) -> int:
         """Who may read: everybody, the group or the owner only, as with the folder of all prefixes."""

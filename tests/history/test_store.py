@@ -154,7 +154,8 @@ def test_delete_can_be_repeated(store: Store) -> None:
     ],
 )
 def test_what_cannot_be_a_key_is_refused_by_every_verb(store: Store, key: str) -> None:
-    verbs = [store.get, store.delete, lambda key: store.create(key, b""), lambda key: store.put(key, b"")]
+    verbs: list[Callable[[str], object]] = [store.get, store.delete]
+    verbs += [lambda key: store.create(key, b""), lambda key: store.put(key, b"")]
     for verb in verbs:
         with pytest.raises(ValueError, match="key"):
             verb(key)

@@ -1,0 +1,5 @@
+"""`python -m envpanel`: the command line."""
+
+from envpanel.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The base environments that come with envpanel: one YAML and one file of pins each."""

@@ -1,0 +1,197 @@
+"""Builds: a prefix for a lock where this machine has none yet, one builder at a time, with a log and progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from filelock import AsyncFileLock, Timeout
+
+from envpanel.engines.interface import Engine, Log, Report
+from envpanel.engines.interpreters import Interpreter, Interpreters
+from envpanel.errors import InterpreterNotFound, OtherPlatform, StoreError
+from envpanel.history.ledger import Ledger
+from envpanel.model import wire
+from envpanel.model.lock import Lock
+from envpanel.model.nouns import Progress, Record
+from envpanel.model.target import this_platform
+from envpanel.prefixes import bytecode
+from envpanel.prefixes.prefix import Prefix, Prefixes
+
+
+class BuildLog:
+    """The log of a change: a file in the cache while it runs, and its text at the end. Cut at `limit` bytes."""
+
+    def __init__(self, folder: Path, name: str, limit: int) -> None:
+        self.path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}-{secrets.token_hex(3)}.log"
+        self._limit = limit
+        self._size = 0
+
+    def __enter__(self) -> BuildLog:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if kind is None or not self._size:
+            # What it held is a blob of the revision now.
+            self.path.unlink(missing_ok=True)
+
+    def __call__(self, line: str) -> None:
+        """Write a line. A full disk must not hide why something failed, so it ends the log and nothing else."""
+        if self._size > self._limit:
+            return
+        self._size += len(line) + 1
+        text = line if self._size <= self._limit else "(the log was cut here: 'limits.log_mib' in settings.yaml)"
+        with contextlib.suppress(OSError):
+            self._file.write(f"{text}\n")
+            self._file.flush()
+
+    def text(self) -> str:
+        """All lines so far."""
+        return self.path.read_text(encoding="utf-8")
+
+
+class Builds:
+    """What builds on this machine: `prefixes` of a cache, made by an engine."""
+
+    def __init__(
+        self, *, ledger: Ledger, prefixes: Prefixes, engine: Engine, interpreters: Interpreters, cache: Path
+    ) -> None:
+        self._ledger = ledger
+        self._prefixes = prefixes
+        self._engine = engine
+        self._interpreters = interpreters
+        self._cache = cache
+
+    async def find(self, record: Record) -> tuple[Prefix | None, bool]:
+        """The prefix of a revision on this machine, if there is one, and whether one is being built.
+
+        The prefix may be damaged: see `Prefix.is_whole`.
+        """
+        if record.platform != this_platform():
+            return None, False
+        try:
+            interpreter = await self._interpreters.find(record.python)
+        except InterpreterNotFound:
+            return None, False
+        key = prefix_key(record.content_id, interpreter)
+        return self._prefixes.find(key), self._prefixes.is_building(key)
+
+    async def ensure(
+        self, content_id: str, lock: Lock, *, parent: Record | None = None, report: Report, log: Log
+    ) -> Prefix:
+        """The whole prefix of this content; built if it is missing or damaged.
+
+        `parent` is a revision whose bytecode may be taken over.
+
+        Raises:
+            OtherPlatform: the lock is for another platform.
+            Failed: it could not be built; nothing is left behind.
+            StoreError: the cache cannot be written.
+        """
+        if lock.platform != this_platform():
+            raise OtherPlatform(f"This revision was locked for {lock.platform}; this machine is {this_platform()}.")
+        interpreter = await self._interpreters.find(lock.python)
+        key = prefix_key(content_id, interpreter)
+        found = self._prefixes.find(key)
+        if found is not None and found.is_whole:
+            return found
+        # Safe without: who comes second takes the winner's directory. With it, nobody builds for nothing.
+        async with turn(self._cache / "locks" / f"prefix-{key}.lock", "this build", report):
+            found = self._prefixes.find(key)
+            if found is not None and found.is_whole:
+                return found
+            site = await asyncio.to_thread(self._prefixes.begin, key)
+            try:
+                wheels = await asyncio.to_thread(self._kept_wheels, lock)
+                pass_fds = (site.lock,)
+                await self._engine.build(
+                    lock, site.path, interpreter, wheels=wheels, pass_fds=pass_fds, report=report, log=log
+                )
+                if parent is not None:
+                    await self._take_over(parent, lock, site.path, interpreter)
+                env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+                await bytecode.compile_all(site.path, env=env, pass_fds=pass_fds, report=report, log=log)
+                return await asyncio.to_thread(self._prefixes.publish, site)
+            finally:
+                await asyncio.to_thread(self._prefixes.end, site)
+
+    async def _take_over(self, parent: Record, lock: Lock, path: Path, interpreter: Interpreter) -> None:
+        if parent.digests.commands is not None:
+            # Its scripts may have changed any source.
+            return
+        prefix = self._prefixes.find(prefix_key(parent.content_id, interpreter))
+        if prefix is None or not prefix.is_whole:
+            return
+        text = await asyncio.to_thread(self._ledger.get_blob, parent.digests.lock)
+        before = {package.name: package.sha256 for package in Lock.from_toml(text.decode()).packages}
+        same = [package.name for package in lock.packages if before.get(package.name) == package.sha256]
+        await asyncio.to_thread(bytecode.take_over, prefix.path, path, same)
+
+    def _kept_wheels(self, lock: Lock) -> Path:
+        """A folder with the kept files of the lock, by their names."""
+        folder = self._cache / "wheels" / lock.content_id()[:20]
+        for package in lock.packages:
+            path = folder / package.file
+            if not package.kept or path.exists():
+                continue
+            data = self._ledger.get_blob(package.sha256)
+            folder.mkdir(parents=True, exist_ok=True)
+            temp = path.with_suffix(f".{secrets.token_hex(4)}")
+            try:
+                temp.write_bytes(data)
+                temp.replace(path)
+            except OSError as error:
+                temp.unlink(missing_ok=True)
+                raise StoreError(f"{path} could not be written: {error.strerror}.") from error
+        return folder
+
+
+def prefix_key(content_id: str, interpreter: Interpreter) -> str:
+    """The identity of a prefix on this machine: what is in it, and the interpreter that it stands on.
+
+    Short, for it is part of the first line of every script in the prefix.
+    """
+    return wire.sha256(wire.canonical([content_id, str(interpreter.path), interpreter.version]))[:20]
+
+
+@contextlib.asynccontextmanager
+async def turn(path: Path, what: str, report: Report) -> AsyncIterator[None]:
+    """Wait for one's turn at a lock file; who waits is told what the holder is at.
+
+    Only saves work: safety never depends on it.
+    """
+    holder = path.with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = AsyncFileLock(path, thread_local=False)
+    try:
+        await lock.acquire(timeout=0)
+    except Timeout:
+        report(Progress(phase="waiting", detail=f"for {_holder(holder)}"))
+        await lock.acquire(poll_interval=0.05)
+    try:
+        with contextlib.suppress(OSError):
+            holder.write_text(json.dumps({"what": what}), encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
+        await lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["what"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another change"

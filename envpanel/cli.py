@@ -1,0 +1,817 @@
+"""The command line: parses, calls a verb, prints.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage. `--json` prints what the verb gives as JSON, and errors as
+`{"code": ..., "message": ...}` on standard error. What takes time to import is imported where it is used: help and
+completion must feel immediate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from envpanel import __version__
+from envpanel.errors import Cancelled, EnvPanelError, Failed, NotFound
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from envpanel.model.change import Change
+    from envpanel.model.diff import Diff
+    from envpanel.model.nouns import PlanWarning, Progress, Record
+    from envpanel.service import Environments, Outcome, Preview, Signature
+
+_Result = TypeVar("_Result")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+GROUPS = ("feature-engineering", "model-training", "model-inference")
+
+
+class Session:
+    """What the options common to all commands say, and what is opened from them at first use."""
+
+    def __init__(self) -> None:
+        self.home_option: str | None = None
+        self.json = False
+
+    @cached_property
+    def home(self) -> str:
+        """The folder or address of the home."""
+        from envpanel import home
+
+        chosen = self.home_option or os.environ.get("ENVPANEL_HOME")
+        return chosen if chosen else str(home.locate(Path.cwd()))
+
+    @cached_property
+    def environments(self) -> Environments:
+        """The environments of the home."""
+        from envpanel import home
+
+        return home.open_environments(self.home, os.environ)
+
+    def writing(self) -> Environments:
+        """The environments, in a home that is there from now on."""
+        from envpanel import home
+
+        home.prepare(self.home)
+        return self.environments
+
+    @cached_property
+    def out(self) -> Console:
+        """Where results go."""
+        return _console(stderr=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """Where progress, warnings and errors go."""
+        return _console(stderr=True)
+
+    def print_json(self, value: Any) -> None:
+        """A value of the model as JSON."""
+        from envpanel.model import wire
+
+        click.echo(json.dumps(wire.plain(value), indent=2, ensure_ascii=False))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """NAME or NAME@N."""
+
+    name: str
+    revision: int | None
+
+
+class _TargetType(click.ParamType[_Target]):
+    """NAME or NAME@N."""
+
+    name = "target"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Target:
+        if isinstance(value, _Target):
+            return value
+        name, at, number = str(value).partition("@")
+        if at and not re.fullmatch(r"[1-9][0-9]{0,7}", number):
+            self.fail(f"{value!r}: a revision is NAME@N with a number from 1, such as {name or 'churn'}@3.", param, ctx)
+        return _Target(name, int(number) if at else None)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        return _complete_names(ctx, param, incomplete)
+
+
+def _complete_names(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[click.shell_completion.CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    session = ctx.find_object(Session) or Session()
+    names = [item.name for item in asyncio.run(session.environments.overview())]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class _Group(click.Group):
+    """Commands in the order in which they are written here: as one needs them, not by letter."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def _common(command: _Command) -> _Command:
+    """`--home` and `--json`, which every command takes, before or after its name."""
+
+    def remember_home(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.ensure_object(Session).home_option = value
+
+    def remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.ensure_object(Session).json = True
+
+    command = click.option(
+        "--json", "as_json", is_flag=True, expose_value=False, callback=remember_json, help="Print JSON, errors too."
+    )(command)
+    return click.option(
+        "--home",
+        metavar="DIR",
+        expose_value=False,
+        callback=remember_home,
+        help="The project's home: a folder or an address [ENVPANEL_HOME; default: the nearest .envpanel upwards].",
+    )(command)
+
+
+_pass_session = click.make_pass_decorator(Session, ensure=True)
+_target = click.argument("target", metavar="NAME[@N]", type=_TargetType())
+_name = click.argument("name", metavar="NAME", shell_complete=_complete_names)
+_message = click.option("-m", "--message", default="", metavar="WHY", help="Why: one line for the history.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Show what would happen, and the id to apply it by.")
+
+
+def _command(name: str, *, examples: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        epilog = "\b\nExamples:\n" + "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+        return cli.command(name, epilog=epilog if examples else None)(_common(_pass_session(function)))
+
+    return decorate
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="envpanel")
+@_common
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Shared Python environments with a history: clone, install, see what changed, restore.
+
+    \b
+    envpanel clone python-feature-pipeline churn-features
+    envpanel install churn-features "rapidfuzz>=3" -m "fuzzy joins"
+    envpanel history churn-features
+    envpanel restore churn-features 1
+    """
+    ctx.ensure_object(Session)
+
+
+# Looking
+
+
+@_command("list", examples="envpanel list\nenvpanel list --all --json")
+@click.option("--all", "archived", is_flag=True, help="Deleted ones, too.")
+def list_(session: Session, archived: bool) -> None:
+    """All environments, by what they are for."""
+    environments = _run(session.environments.overview(archived=archived))
+    if session.json:
+        session.print_json(environments)
+        return
+    table = _table("", "kind", "head", "packages", "python", "state", "description")
+    group = None
+    for item in environments:
+        if item.group != group:
+            group = item.group
+            table.add_row(f"[bold]{group.title}[/]")
+        kind = "base" if item.kind == "base" else f"from {item.base}" if item.base else "custom"
+        cells = (kind, f"r{item.head}", str(item.packages), item.python, item.state, item.description)
+        table.add_row(f"  {item.name}", *map(_plain, cells))
+    session.out.print(table)
+
+
+@_command("history", examples="envpanel history churn-features\nenvpanel history churn-features --package polars")
+@_name
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--before", type=click.IntRange(1), metavar="N", help="Only revisions below this number.")
+@click.option("--package", metavar="P", help="Only revisions that changed this package.")
+def history(session: Session, name: str, limit: int, before: int | None, package: str | None) -> None:
+    """What changed, who did it, when and why; newest first."""
+    entries = session.environments.history(name, limit=limit, before=before, package=package)
+    if session.json:
+        session.print_json(entries)
+        return
+    table = _table("rev", "when", "who", "what", "changes", "why")
+    for entry in entries:
+        when = _local(entry.created)
+        cells = (f"r{entry.number}", when, entry.author.name, entry.operation, entry.diff.counts, entry.message)
+        table.add_row(*map(_plain, cells))
+    session.out.print(table)
+    if not entries:
+        session.err.print(f"No revision of {name} matches.")
+
+
+@_command(
+    "diff",
+    examples="""envpanel diff churn-features 1 4
+        envpanel diff churn-features@2 fraud-v2
+        envpanel diff churn-features@3""",
+)
+@click.argument("first", metavar="A[@N]", type=_TargetType())
+@click.argument("others", metavar="[B[@M]] | [N M]", nargs=-1)
+def diff(session: Session, first: _Target, others: tuple[str, ...]) -> None:
+    """What is different between two revisions.
+
+    With A alone: what its newest revision, or revision N, changed.
+    """
+    environments = session.environments
+    if len(others) > 2:
+        raise click.UsageError("Give A[@N] and B[@M], or NAME and two revision numbers.")
+    if len(others) == 2:
+        if first.revision is not None or not all(re.fullmatch(r"[1-9][0-9]{0,7}", each) for each in others):
+            raise click.UsageError("Give NAME and two revision numbers, such as: envpanel diff churn-features 1 2")
+        old, new = (environments.show(first.name, int(each)) for each in others)
+        found = environments.diff(old, new)
+    elif others:
+        second: _Target = _TargetType().convert(others[0], None, None)
+        old, new = (environments.show(each.name, each.revision) for each in (first, second))
+        found = environments.diff(old, new)
+    else:
+        new = environments.show(first.name, first.revision)
+        found = new.diff
+        old = environments.show(first.name, new.parent) if new.parent else new
+    if session.json:
+        session.print_json(found)
+        return
+    session.out.print(f"[bold]{old.ref} → {new.ref}[/]")
+    _print_diff(session, found)
+
+
+@_command("show", examples="envpanel show churn-features@2\nenvpanel show churn-features --yaml > environment.yml")
+@_target
+@click.option("--yaml", "kind", flag_value="yaml", help="The environment.yml of exact pins.")
+@click.option("--lock", "kind", flag_value="lock", help="The pylock.toml.")
+@click.option("--log", "kind", flag_value="log", help="What resolver and installer said.")
+def show(session: Session, target: _Target, kind: str | None) -> None:
+    """The record of a revision, or one of its files."""
+    environments = session.environments
+    record = environments.show(target.name, target.revision)
+    if kind is not None:
+        text = environments.file(record, kind)
+        click.echo(json.dumps({kind: text}) if session.json else text, nl=session.json)
+        return
+    if session.json:
+        session.print_json(record)
+        return
+    _print_record(session, record)
+
+
+@_command("packages", examples="envpanel packages churn-features\nenvpanel packages churn-features@1 --json")
+@_target
+def packages(session: Session, target: _Target) -> None:
+    """The packages of a revision, and what brought them."""
+    record = session.environments.show(target.name, target.revision)
+    if session.json:
+        keys = ("name", "version", "manager", "requested", "since", "origin")
+        session.print_json([{key: getattr(package, key) for key in keys} for package in record.packages])
+        return
+    table = _table("package", "version", "manager", "", "since")
+    for package in sorted(record.packages, key=lambda item: (not item.requested, item.name)):
+        asked = "asked for" if package.requested else "pulled in"
+        table.add_row(*map(_plain, (package.name, package.version, package.manager, asked, f"r{package.since}")))
+    session.out.print(table)
+
+
+# Making
+
+
+@_command(
+    "create",
+    examples='envpanel create fraud --group model-training "scikit-learn>=1.5" xgboost\n'
+    "envpanel create our-base --group feature-engineering --base pandas",
+)
+@click.argument("name", metavar="NAME")
+@click.argument("specs", metavar="[SPEC...]", nargs=-1)
+@click.option("--group", required=True, type=click.Choice(GROUPS), help="What it is for.")
+@click.option("--base", is_flag=True, help="Make it a base of this project: cloned, never changed.")
+@click.option("--python", metavar="3.X", help="The minor version of Python.")
+@click.option("--no-kernel", is_flag=True, help="Leave ipykernel and ipywidgets out.")
+@click.option("--description", default="", metavar="T", help="What it is for, in a line.")
+@_message
+@_dry_run
+def create(
+    session: Session,
+    name: str,
+    specs: tuple[str, ...],
+    group: str,
+    base: bool,
+    python: str | None,
+    no_kernel: bool,
+    description: str,
+    message: str,
+    dry_run: bool,
+) -> None:
+    """Make an environment of packages."""
+    from envpanel.model.nouns import Group, Kind
+
+    environments = session.writing()
+    wanted: dict[str, Any] = {
+        "group": Group(group),
+        "specs": specs,
+        "kind": Kind.BASE if base else Kind.CUSTOM,
+        "description": description,
+        "python": python,
+        "kernel": not no_kernel,
+    }
+    with _progress(session) as report:
+        if dry_run:
+            preview = _run(environments.preview_create(name, **wanted, report=report))
+        else:
+            outcome = _run(environments.create(name, **wanted, by=_signature(message), report=report))
+    _print_preview(session, preview) if dry_run else _print_outcome(session, outcome)
+
+
+@_command(
+    "clone",
+    examples='envpanel clone python-feature-pipeline churn-features --description "churn, team A"\n'
+    "envpanel clone churn-features@3 churn-test",
+)
+@click.argument("source", metavar="SOURCE[@N]", type=_TargetType())
+@click.argument("name", metavar="NAME")
+@click.option("--description", metavar="T", help="What it is for, in a line [default: as the source].")
+@_message
+@_dry_run
+def clone(session: Session, source: _Target, name: str, description: str | None, message: str, dry_run: bool) -> None:
+    """Make a custom environment of another's packages."""
+    environments = session.writing()
+    if dry_run:
+        preview = _run(environments.preview_clone(source.name, source.revision, name, description=description))
+        _print_preview(session, preview)
+        return
+    signature = _signature(message)
+    outcome = _run(environments.clone(source.name, source.revision, name, by=signature, description=description))
+    try:
+        with _progress(session) as report:
+            _run(environments.build(name, report=report))
+    except Failed as error:
+        # The clone is there and stays; only this machine has nothing to start it with yet.
+        text = f"{outcome.record.ref} is made, but could not be built here yet: {error.message}"
+        _warn(session, error.code, text, hint=f"It is built at its first use: envpanel build {name}")
+    _print_outcome(session, outcome)
+
+
+# Changing
+
+
+def _change(session: Session, name: str, make: Callable[[Environments], Change], message: str, dry_run: bool) -> None:
+    environments = session.writing()
+    with _progress(session) as report:
+        if dry_run:
+            preview = _run(environments.preview(name, make(environments), report=report))
+        else:
+            outcome = _run(environments.change(name, make(environments), by=_signature(message), report=report))
+    _print_preview(session, preview) if dry_run else _print_outcome(session, outcome)
+
+
+@_command("install", examples='envpanel install churn-features "rapidfuzz>=3" cowsay -m "fuzzy joins"')
+@_name
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@_message
+@_dry_run
+def install(session: Session, name: str, specs: tuple[str, ...], message: str, dry_run: bool) -> None:
+    """Install packages, or change which versions are asked for."""
+    from envpanel.model import requirements
+    from envpanel.model.change import Install
+
+    asked = tuple(requirements.normalise(spec) for spec in specs)
+    _change(session, name, lambda _: Install(requirements=asked), message, dry_run)
+
+
+@_command("uninstall", examples="envpanel uninstall churn-features cowsay")
+@_name
+@click.argument("names", metavar="PKG...", nargs=-1, required=True)
+@_message
+@_dry_run
+def uninstall(session: Session, name: str, names: tuple[str, ...], message: str, dry_run: bool) -> None:
+    """Uninstall packages, and what nothing needs then."""
+    from envpanel.model import change
+
+    wanted = change.Uninstall(packages=change.names(names))
+    _change(session, name, lambda _: wanted, message, dry_run)
+
+
+@_command("upgrade", examples="envpanel upgrade churn-features pandas\nenvpanel upgrade churn-features --dry-run")
+@_name
+@click.argument("names", metavar="[PKG...]", nargs=-1)
+@_message
+@_dry_run
+def upgrade(session: Session, name: str, names: tuple[str, ...], message: str, dry_run: bool) -> None:
+    """Upgrade packages as far as the requirements allow.
+
+    Those that are named, or all of them."""
+    from envpanel.model import change
+
+    wanted = change.Upgrade(packages=change.names(names))
+    _change(session, name, lambda _: wanted, message, dry_run)
+
+
+@_command("restore", examples="envpanel restore churn-features 1")
+@_name
+@click.argument("revision", metavar="N", type=click.IntRange(1))
+@_message
+@_dry_run
+def restore(session: Session, name: str, revision: int, message: str, dry_run: bool) -> None:
+    """Go back to the packages of an earlier revision.
+
+    Exactly to those files; this makes a new revision, and nothing is lost."""
+    _change(session, name, lambda environments: environments.restoring(name, revision), message, dry_run)
+
+
+@_command("describe", examples='envpanel describe churn-features "churn, team A and B"')
+@_name
+@click.argument("description", metavar="T")
+@_message
+@_dry_run
+def describe(session: Session, name: str, description: str, message: str, dry_run: bool) -> None:
+    """Say in a line what it is for."""
+    from envpanel.model.change import Describe
+
+    _change(session, name, lambda _: Describe(description=description), message, dry_run)
+
+
+@_command("delete", examples="envpanel delete churn-test")
+@_name
+@_message
+@_dry_run
+def delete(session: Session, name: str, message: str, dry_run: bool) -> None:
+    """Put an environment away.
+
+    Its history stays, and so does its name: unarchive takes it back."""
+    from envpanel.model.change import Archive
+
+    _change(session, name, lambda _: Archive(), message, dry_run)
+
+
+@_command("unarchive", examples="envpanel unarchive churn-test")
+@_name
+@_message
+@_dry_run
+def unarchive(session: Session, name: str, message: str, dry_run: bool) -> None:
+    """Take back a deleted environment."""
+    from envpanel.model.change import Unarchive
+
+    _change(session, name, lambda _: Unarchive(), message, dry_run)
+
+
+@_command("apply", examples="envpanel install churn-features polars --dry-run\nenvpanel apply 3f6c…")
+@click.argument("plan_id", metavar="PLAN_ID")
+@_message
+def apply(session: Session, plan_id: str, message: str) -> None:
+    """Commit a plan that --dry-run has shown.
+
+    What you saw is what you get, or nothing is changed."""
+    environments = session.writing()
+    with _progress(session) as report:
+        outcome = _run(environments.apply(plan_id, by=_signature(message), report=report))
+    _print_outcome(session, outcome)
+
+
+# Using
+
+
+@cli.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="\b\nExamples:\n  envpanel run churn-features -- python job.py\n  envpanel run churn@2 -- pytest -x",
+)
+@_common
+@_target
+@click.argument("command", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
+@_pass_session
+def run(session: Session, target: _Target, command: tuple[str, ...]) -> None:
+    """Run a command in an environment.
+
+    Its exit code is this command's."""
+    from envpanel.prefixes import leases
+
+    environments = session.writing()
+    record = environments.show(target.name, target.revision)
+    prefix = _run(environments.prefix(record))
+    if prefix is None:
+        with _progress(session) as report:
+            prefix = _run(environments.build(target.name, target.revision, report=report))
+    # The kernel keeps it through exec, and with it the prefix, until the command and its children have ended.
+    leases.hold(prefix)
+    path = f"{prefix.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    hidden = ("PYTHONHOME", "CONDA_PREFIX")
+    env = {key: value for key, value in os.environ.items() if key not in hidden}
+    env |= {"PATH": path, "VIRTUAL_ENV": str(prefix.path)}
+    env |= {"ENVPANEL_ENVIRONMENT": record.environment, "ENVPANEL_REVISION": str(record.number)}
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, env)
+    except OSError as error:
+        _fail(session, NotFound(f"{command[0]!r} could not be started in {record.ref}: {error.strerror}."))
+
+
+@_command("build", examples="envpanel build churn-features\nenvpanel build churn-features@1")
+@_target
+def build(session: Session, target: _Target) -> None:
+    """Make sure that it is built on this machine."""
+    environments = session.writing()
+    with _progress(session) as report:
+        prefix = _run(environments.build(target.name, target.revision, report=report))
+    _print_path(session, prefix.path)
+
+
+@_command("path", examples="$(envpanel path churn-features)/bin/python")
+@_target
+def path(session: Session, target: _Target) -> None:
+    """Where it is built on this machine."""
+    record = session.environments.show(target.name, target.revision)
+    prefix = _run(session.environments.prefix(record))
+    if prefix is None:
+        raise NotFound(f"{record.ref} is not built on this machine.", hint=f"envpanel build {record.ref} does it.")
+    _print_path(session, prefix.path)
+
+
+@_command("verify", examples="envpanel verify\nenvpanel verify churn-features@2")
+@click.argument("target", metavar="[NAME[@N]]", required=False, type=_TargetType())
+def verify(session: Session, target: _Target | None) -> None:
+    """Check that the history is whole.
+
+    Numbers, chain, digests and stored files; exit code 1 where something is wrong."""
+    name, number = (target.name, target.revision) if target is not None else (None, None)
+    result = session.environments.verify(name, number)
+    if session.json:
+        session.print_json(result)
+    else:
+        for problem in result.problems:
+            session.out.print(_plain(f"{problem.what}: {problem.message}"))
+        problems = f"{len(result.problems)} problem{'' if len(result.problems) == 1 else 's'}"
+        session.out.print(f"{result.checked} records checked, {problems}.")
+    if result.problems:
+        raise SystemExit(1)
+
+
+@_command("completion", examples="envpanel completion bash >> ~/.bashrc")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(session: Session, shell: str) -> None:
+    """Print what makes a shell complete commands and names."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "envpanel", "_ENVPANEL_COMPLETE").source())
+
+
+# Edges
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code: errors become a sentence here, once."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    session = Session()
+    # Known before the options are read: a mistake in them is printed as JSON, too.
+    session.json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    try:
+        code = cli.main(arguments, prog_name="envpanel", standalone_mode=False, obj=session)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        raise SystemExit(2) from None
+    except click.ClickException as error:
+        if session.json:
+            click.echo(json.dumps({"code": "usage", "message": error.format_message()}), err=True)
+        else:
+            error.show()
+        raise SystemExit(error.exit_code) from None
+    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+        _fail(session, Cancelled("Cancelled; nothing was changed."))
+    except BrokenPipeError:
+        # `envpanel history NAME | head`: what is left has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except EnvPanelError as error:
+        _fail(session, error)
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _fail(session: Session, error: EnvPanelError) -> NoReturn:
+    if session.json:
+        content: dict[str, object] = {"code": error.code, "message": error.message}
+        content |= {key: value for key, value in (("hint", error.hint), ("log", error.log)) if value}
+        click.echo(json.dumps({**content, **error.details}, ensure_ascii=False), err=True)
+    else:
+        session.err.print(f"[bold red]Error:[/] {_plain(error.message)}")
+        if error.hint:
+            session.err.print(_plain(error.hint))
+        if error.log:
+            session.err.print(f"[dim]The log is {_plain(error.log)}[/]", soft_wrap=True)
+    raise SystemExit(1)
+
+
+def _warn(session: Session, code: str, message: str, hint: str | None = None) -> None:
+    if session.json:
+        click.echo(json.dumps({"code": code, "message": message, "hint": hint}, ensure_ascii=False), err=True)
+        return
+    session.err.print(f"[yellow]Warning:[/] {_plain(message)}")
+    if hint:
+        session.err.print(_plain(hint))
+
+
+def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a verb to its end; Ctrl-C and SIGTERM cancel it, and what it has started with it."""
+
+    async def cancellable() -> _Result:
+        task = asyncio.current_task()
+        if task is not None and sys.platform != "win32":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return asyncio.run(cancellable())
+
+
+def _signature(message: str) -> Signature:
+    """The author as the command line knows it: the user of a hub, else the OS user; vouched for by nobody."""
+    import getpass
+
+    from envpanel.model.nouns import Author, Via
+    from envpanel.service import Signature
+
+    if len(message) > 2000 or not all(char.isprintable() or char == "\n" for char in message):
+        raise click.UsageError("The message must be printable text of at most 2000 characters.")
+    username = os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
+    return Signature(author=Author(username=username, name=username), via=Via.CLI, message=message)
+
+
+@contextmanager
+def _progress(session: Session) -> Iterator[Callable[[Progress], None]]:
+    """Progress as a bar on a terminal, as lines elsewhere, not at all with --json."""
+    if session.json:
+        yield lambda _: None
+        return
+    if not session.err.is_terminal:
+        last: list[str] = []
+
+        def line(progress: Progress) -> None:
+            # A line for each phase, and for each tenth of it.
+            tenth = int(10 * progress.done / progress.total) if progress.total else 0
+            mark = f"{progress.phase} {tenth}"
+            if mark not in last[-1:]:
+                last.append(mark)
+                click.echo(str(progress), err=True)
+
+        yield line
+        return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Bars(*columns, console=session.err, transient=True) as bars:
+        task = bars.add_task("starting", total=None)
+
+        def show_bar(progress: Progress) -> None:
+            bars.update(task, description=str(progress), completed=progress.done, total=progress.total or None)
+
+        yield show_bar
+
+
+# Printing
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    # In a pipe or a file there is no width to fit, and a cut name is a wrong one.
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else 160
+    return Console(stderr=stderr, highlight=False, width=width, emoji=False)
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in ("head", "rev", "when", "packages", "python"))
+    return table
+
+
+def _plain(text: object) -> str:
+    """Text that came from somebody, as text: no markup, no control characters."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else " " for char in str(text)))
+
+
+def _local(created: str) -> str:
+    from datetime import datetime
+
+    return f"{datetime.fromisoformat(created).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _print_path(session: Session, path: Path) -> None:
+    if session.json:
+        session.print_json({"path": str(path)})
+    else:
+        click.echo(path)
+
+
+def _print_record(session: Session, record: Record) -> None:
+    came = record.cloned_from or record.restored_from
+    lines: Mapping[str, object] = {
+        "for": record.group.title,
+        "kind": f"{record.kind}{' (deleted)' if record.archived else ''}",
+        "description": record.description or "—",
+        "base": record.base or "—",
+        "change": f"{record.operation}{f' ({came})' if came else ''} by {record.author.name}, {_local(record.created)}",
+        "why": record.message or "—",
+        "Python": f"{record.python} on {record.platform}",
+        "asked for": ", ".join(record.requirements) or "nothing",
+        "packages": len(record.packages),
+    }
+    session.out.print(f"[bold]{record.ref}[/]")
+    for key, value in lines.items():
+        session.out.print(f"[dim]{key:>12}[/]  {_plain(value)}", soft_wrap=True)
+    _print_diff(session, record.diff)
+
+
+def _print_preview(session: Session, preview: Preview) -> None:
+    if session.json:
+        session.print_json(preview)
+        return
+    _print_diff(session, preview.plan)
+    _print_warnings(session, preview.warnings)
+    session.out.print(f"Nothing was changed. To do it: [bold]envpanel apply {preview.id}[/]", soft_wrap=True)
+
+
+def _print_outcome(session: Session, outcome: Outcome) -> None:
+    if session.json:
+        session.print_json(outcome.record)
+        return
+    record = outcome.record
+    if not outcome.changed:
+        session.out.print(f"Nothing to change: {record.ref} is just that already.")
+        return
+    _print_diff(session, record.diff)
+    _print_warnings(session, outcome.warnings)
+    counts = f" ({record.diff.counts})" if record.diff else ""
+    session.out.print(f"[bold]{record.ref}[/] {record.operation}{counts}")
+
+
+def _print_warnings(session: Session, warnings: Sequence[PlanWarning]) -> None:
+    for warning in warnings:
+        session.err.print(f"[yellow]Warning:[/] {_plain(warning.message)}")
+
+
+def _print_diff(session: Session, found: Diff) -> None:
+    """Signs and words; what was asked for first, what it pulled in below. Colour only helps."""
+    from rich.text import Text
+
+    out = session.out
+    if not found:
+        out.print("The packages are the same.")
+        return
+    if found.python:
+        out.print(f"Python {found.python.old} → {found.python.new}")
+    sections = (
+        ("+", "installed", "green", found.installed),
+        ("−", "uninstalled", "red", found.uninstalled),
+        ("↑", "upgraded", "green", found.upgraded),
+        ("↓", "downgraded", "yellow", found.downgraded),
+        ("~", "changed", "cyan", found.changed),
+    )
+    for sign, word, colour, entries in sections:
+        if not entries:
+            continue
+        out.print(f"[dim]{word}[/]")
+        asked_first: Any = sorted(entries, key=lambda entry: not getattr(entry, "requested", True))
+        width = max(len(entry.name) for entry in entries)
+        for entry in asked_first:
+            if hasattr(entry, "new") and hasattr(entry, "version"):
+                value = (
+                    f"{entry.version} ({entry.old.manager} {entry.old.origin} → {entry.new.manager} {entry.new.origin})"
+                )
+            elif hasattr(entry, "new"):
+                value = f"{entry.old} → {entry.new}"
+            else:
+                value = entry.version
+            note = "" if getattr(entry, "requested", True) else "  (pulled in)"
+            out.print(Text.assemble((f"  {sign} ", colour), f"{entry.name:<{width}}  {value}", (note, "dim")))

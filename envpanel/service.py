@@ -1,0 +1,744 @@
+"""The verbs: everything that can be done with the environments of a home, for every edge alike.
+
+Verbs that only read are plain functions: an edge with an event loop calls them in a thread. Verbs that may wait for a
+program are coroutines, and end cleanly when cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from envpanel import __version__
+from envpanel.bases.bundle import Base, Bundle
+from envpanel.builds import BuildLog, Builds, turn
+from envpanel.engines.interface import Engine, Log, Report
+from envpanel.engines.interpreters import Interpreters
+from envpanel.errors import (
+    BaseImmutable,
+    EnvironmentArchived,
+    EnvPanelError,
+    Failed,
+    HeadMoved,
+    InvalidInput,
+    KeyExists,
+    KeyMissing,
+    NameTaken,
+    NotFound,
+    OtherPlatform,
+    RecordDamaged,
+    Refused,
+)
+from envpanel.history.index import HistoryEntry, Index, entry_of
+from envpanel.history.ledger import Ledger, Problem
+from envpanel.history.store import Store
+from envpanel.model import change as changes
+from envpanel.model import environment_yml, requirements, wire
+from envpanel.model.change import Change
+from envpanel.model.diff import Diff, diff
+from envpanel.model.lock import Lock
+from envpanel.model.nouns import (
+    PYTHONS,
+    Author,
+    Definition,
+    Digests,
+    Group,
+    Kind,
+    PlanWarning,
+    Progress,
+    Record,
+    RevisionRef,
+    State,
+    Via,
+    check_name,
+)
+from envpanel.model.target import Target, default_python, this_platform
+from envpanel.model.versions import canonicalize_name
+from envpanel.planner import Plan, Planner, SavedPlan
+from envpanel.prefixes.prefix import Prefix, Prefixes
+from envpanel.settings import Settings
+
+KERNEL_REQUIREMENTS = ("ipykernel", "ipywidgets")
+"""What an environment needs to run notebooks; `create` adds it unless told not to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Who makes a change, through which edge, and why."""
+
+    author: Author
+    via: Via
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """An environment as lists show it. `head` is the newest number, `packages` how many that has."""
+
+    name: str
+    group: Group
+    kind: Kind
+    base: RevisionRef | None
+    description: str
+    head: int
+    python: str
+    packages: int
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a change would do. `id` applies exactly this plan."""
+
+    plan: Diff
+    id: str
+    warnings: tuple[PlanWarning, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How many records were checked, and what is wrong."""
+
+    checked: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a change ended: the head's record, and whether the change made it (or there was nothing to change)."""
+
+    record: Record
+    changed: bool
+    warnings: tuple[PlanWarning, ...] = ()
+
+
+_Result = TypeVar("_Result")
+
+
+def _quiet(_: Progress) -> None:
+    """Progress that nobody watches."""
+
+
+class Environments:
+    """The environments of one home."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cache: Path,
+        index: Path | None,
+        bundle: Bundle,
+        engine: Engine,
+        interpreters: Interpreters,
+        settings: Settings,
+    ) -> None:
+        self.ledger = Ledger(store)
+        self._cache = cache
+        self._bundle = bundle
+        self._settings = settings
+        self._index = Index(self.ledger, index)
+        self._planner = Planner(engine, interpreters)
+        self._builds = Builds(
+            ledger=self.ledger,
+            prefixes=Prefixes(cache / "prefixes"),
+            engine=engine,
+            interpreters=interpreters,
+            cache=cache,
+        )
+
+    # Reading
+
+    async def overview(self, *, archived: bool = False) -> list[Environment]:
+        """All environments: bases and custom ones, by group, archived ones only where asked for.
+
+        One whose newest record is damaged stands as of the last one that can be read, in state `damaged`.
+        """
+        heads = await asyncio.to_thread(self._heads)
+        found = [
+            await self._environment(record, damaged=damaged)
+            for record, damaged in heads
+            if archived or not record.archived
+        ]
+        groups = list(Group)
+        return sorted(found, key=lambda item: (groups.index(item.group), item.kind, item.name))
+
+    def show(self, name: str, number: int | None = None) -> Record:
+        """The record of a revision, of the head where no number is given.
+
+        Raises:
+            NotFound: with the closest name, where there is no such environment or revision.
+            RecordDamaged: it does not hold what its digest says.
+        """
+        try:
+            return self.ledger.head(name) if number is None else self.ledger.get(name, number)
+        except NotFound:
+            if name in self._bundle and number in (None, 1) and name not in self.ledger.names():
+                return self._bundled(self._bundle.get(name))[0]
+            if name in self._names():
+                raise
+            raise self._unknown(name) from None
+
+    def lock(self, record: Record) -> Lock:
+        """The lock of a revision.
+
+        Raises:
+            RecordDamaged: it does not hold what its digest says.
+        """
+        return Lock.from_toml(self.file(record, "lock"))
+
+    def file(self, record: Record, kind: str) -> str:
+        """The text of a revision's `lock`, `yaml` or `log`.
+
+        Raises:
+            NotFound: the revision has none.
+        """
+        digest: str | None = getattr(record.digests, kind)
+        if digest is None:
+            raise NotFound(f"{record.ref} has no {kind}: nothing ran for it.")
+        try:
+            return self.ledger.get_blob(digest).decode()
+        except KeyMissing:
+            # A base that nobody has used yet is not in the home, only in the bundle.
+            if record.environment in self._bundle:
+                drafted, blobs = self._bundled(self._bundle.get(record.environment))
+                if drafted.digests == record.digests:
+                    return blobs[digest].decode()
+            raise NotFound(f"The {kind} of {record.ref} is missing.", hint="envpanel verify tells more.") from None
+
+    def history(
+        self, name: str, *, limit: int = 20, before: int | None = None, package: str | None = None
+    ) -> list[HistoryEntry]:
+        """The newest `limit` lines of the history below number `before`; with `package`, those that touched it.
+
+        Raises:
+            NotFound: there is no such environment.
+        """
+        try:
+            return self._index.history(name, limit=limit, before=before, package=package)
+        except NotFound:
+            record = self.show(name)
+            entry = entry_of(record)
+            wanted = package is None or canonicalize_name(package) in record.diff.names
+            return [entry] if wanted and (before is None or before > 1) and limit > 0 else []
+
+    def diff(self, old: Record, new: Record) -> Diff:
+        """What is different in `new`; the two may be of different environments."""
+        return diff(old.packages, new.packages, old_python=old.python, new_python=new.python)
+
+    def verify(self, name: str | None = None, number: int | None = None) -> Verification:
+        """Check records (numbers, chain, digests) and blobs: of a revision, an environment, or all of them.
+
+        Raises:
+            NotFound: there is no such environment or revision.
+        """
+        written = self.ledger.names()
+        if name is not None and name not in written:
+            self.show(name, number)
+            return Verification(checked=0, problems=())
+        checked, problems = 0, []
+        for each in [name] if name is not None else written:
+            count, found = self.ledger.verify(each, number)
+            checked += count
+            problems += found
+        return Verification(checked=checked, problems=tuple(problems))
+
+    async def prefix(self, record: Record) -> Prefix | None:
+        """The prefix of a revision on this machine, or None where it is not built, or damaged."""
+        found, _ = await self._builds.find(record)
+        return found if found is not None and found.is_whole else None
+
+    # New environments
+
+    async def create(
+        self,
+        name: str,
+        *,
+        group: Group,
+        specs: Sequence[str],
+        by: Signature,
+        kind: Kind = Kind.CUSTOM,
+        description: str = "",
+        python: str | None = None,
+        kernel: bool = True,
+        report: Report = _quiet,
+    ) -> Outcome:
+        """A new environment of these requirements, built before it is there.
+
+        Raises:
+            EnvPanelError: nothing was changed.
+        """
+        change = self._creation(name, group, specs, kind, description, python, kernel)
+        return await self._change(name, change, by, report)
+
+    async def preview_create(
+        self,
+        name: str,
+        *,
+        group: Group,
+        specs: Sequence[str],
+        kind: Kind = Kind.CUSTOM,
+        description: str = "",
+        python: str | None = None,
+        kernel: bool = True,
+        report: Report = _quiet,
+    ) -> Preview:
+        """What `create` would make."""
+        change = self._creation(name, group, specs, kind, description, python, kernel)
+        return await self._preview(name, change, report)
+
+    async def clone(
+        self, source: str, number: int | None, name: str, *, by: Signature, description: str | None = None
+    ) -> Outcome:
+        """A new custom environment with the package set of a revision (None: the head). Copies and builds nothing.
+
+        Raises:
+            EnvPanelError: nothing was changed.
+        """
+        change = await asyncio.to_thread(self._cloning, source, number, name, description)
+        return await self._change(name, change, by, _quiet)
+
+    async def preview_clone(
+        self, source: str, number: int | None, name: str, *, description: str | None = None
+    ) -> Preview:
+        """What `clone` would make."""
+        change = await asyncio.to_thread(self._cloning, source, number, name, description)
+        return await self._preview(name, change, _quiet)
+
+    # Changes
+
+    async def change(self, name: str, change: Change, *, by: Signature, report: Report = _quiet) -> Outcome:
+        """Apply a change to an environment: resolved, built, committed, or nothing of it.
+
+        Raises:
+            EnvPanelError: nothing was changed.
+        """
+        return await self._change(name, change, by, report)
+
+    async def preview(self, name: str, change: Change, *, report: Report = _quiet) -> Preview:
+        """Resolve a change and show what it would do; nothing is changed, and the plan can be applied."""
+        return await self._preview(name, change, report)
+
+    def restoring(self, name: str, number: int) -> changes.Restore:
+        """The change that restores a revision.
+
+        Raises:
+            NotFound: there is none of this number.
+            OtherPlatform: it was locked for another platform.
+        """
+        self._refuse_base(name)
+        target = self.show(name, number)
+        if target.platform != this_platform():
+            raise OtherPlatform(
+                f"{target.ref} was locked for {target.platform}, and this machine is {this_platform()}.",
+                hint="Restore it on a machine of that platform.",
+            )
+        return changes.Restore(revision=number, requirements=target.requirements, python=target.python)
+
+    async def apply(self, plan_id: str, *, by: Signature, report: Report = _quiet) -> Outcome:
+        """Commit a plan that was shown before: exactly its lock, or, where the head has moved, the very same diff.
+
+        Raises:
+            NotFound: there is no plan of this id.
+            HeadMoved: a colleague's change came first, and the diff would be another now.
+            EnvPanelError: nothing was changed.
+        """
+        saved = await asyncio.to_thread(self._saved, plan_id)
+        return await self._change(saved.environment, saved.change, by, report, confirmed=saved)
+
+    async def build(self, name: str, number: int | None = None, *, report: Report = _quiet) -> Prefix:
+        """The prefix of a revision, built where this machine has none.
+
+        Raises:
+            EnvPanelError: it could not be built.
+        """
+        record = await asyncio.to_thread(self._settled, name, number)
+        lock = await asyncio.to_thread(self.lock, record)
+        async with self._logged(name) as log:
+            return await self._builds.ensure(record.content_id, lock, report=report, log=log)
+
+    # How
+
+    async def _change(
+        self, name: str, change: Change, by: Signature, report: Report, *, confirmed: SavedPlan | None = None
+    ) -> Outcome:
+        started = time.monotonic()
+        # The head that the change was decided on is the one before any wait.
+        seen = await asyncio.to_thread(self._open, name, change)
+        if confirmed is not None and not isinstance(change, changes.Install | changes.Uninstall):
+            self._refuse_moved(confirmed, seen)
+        what = f"{by.author.name}: {change.operation} in {name}"
+        async with self._logged(name) as log, turn(self._cache / "locks" / f"{name}.lock", what, report):
+            while True:
+                head = await asyncio.to_thread(self._open, name, change)
+                if seen is not None and head is not None and head.digest != seen.digest and not change.follows_head:
+                    raise self._moved(seen, head)
+                plan = await self._plan(name, change, head, confirmed, report, log)
+                if plan.changes_nothing and head is not None:
+                    return Outcome(record=head, changed=False)
+                await asyncio.to_thread(self._keep_wheels, plan)
+                # A clone is committed at once: what it needs is its source's, and built where it is used.
+                if change.resolves or isinstance(change, changes.Restore):
+                    await self._builds.ensure(plan.content_id, plan.lock, parent=head, report=report, log=log)
+                duration = round(time.monotonic() - started, 3)
+                try:
+                    record = await _finished(asyncio.to_thread(self._commit, plan, by, duration, log.text()))
+                except KeyExists:
+                    # Somebody without our lock was first. What that left decides what happens now.
+                    if head is None:
+                        raise NameTaken(f"There is an environment {name!r} already.") from None
+                    continue
+                return Outcome(record=record, changed=True, warnings=plan.warnings)
+
+    async def _preview(self, name: str, change: Change, report: Report) -> Preview:
+        head = await asyncio.to_thread(self._open, name, change)
+        async with self._logged(name) as log:
+            plan = await self._plan(name, change, head, None, report, log)
+            return await asyncio.to_thread(self._save, plan)
+
+    async def _plan(
+        self, name: str, change: Change, head: Record | None, confirmed: SavedPlan | None, report: Report, log: Log
+    ) -> Plan:
+        """Resolve the change against this head, or take the lock of the confirmed plan where it is still for it."""
+        if confirmed is not None and confirmed.head_digest == (head.digest if head is not None else None):
+            return await asyncio.to_thread(self._resolved, name, change, head, confirmed.lock)
+        if not change.resolves:
+            return await asyncio.to_thread(self._resolved, name, change, head, None)
+        lock = await asyncio.to_thread(self.lock, head) if head is not None else None
+        plan = await self._planner.resolve(name, change, head, lock, report=report, log=log)
+        if confirmed is not None and head is not None and confirmed.head is not None:
+            before = await asyncio.to_thread(self.show, name, confirmed.head)
+            promised = await asyncio.to_thread(self._resolved, name, change, before, confirmed.lock)
+            if plan.diff != promised.diff:
+                raise HeadMoved(
+                    f"{name} was changed after this plan was made, and the change would now do something else.",
+                    hint="Look at the new diff, and plan again.",
+                    details={"diff": wire.plain(plan.diff)},
+                )
+        return plan
+
+    def _resolved(self, name: str, change: Change, head: Record | None, digest: str | None) -> Plan:
+        """The plan of a change whose lock is known: of this `digest`, or of the revision that it goes back to."""
+        before = head
+        if isinstance(change, changes.Clone):
+            before = self.show(change.source.name, change.source.revision)
+            definition, source = change.apply(before.definition), before
+        elif isinstance(change, changes.Create):
+            definition, source = change.apply(), None
+        else:
+            assert head is not None
+            definition = change.apply(head.definition)
+            source = self.show(name, change.revision) if isinstance(change, changes.Restore) else head
+        if digest is not None:
+            lock = Lock.from_toml(self.ledger.get_blob(digest).decode())
+        else:
+            assert source is not None
+            lock = self.lock(source)
+        return Plan(
+            environment=name,
+            change=change,
+            head=head,
+            definition=definition,
+            lock=lock,
+            before=before.packages if before is not None else (),
+        )
+
+    def _commit(self, plan: Plan, by: Signature, duration: float, log: str) -> Record:
+        change, head = plan.change, plan.head
+        base = head.base if head is not None else None
+        cloned_from = restored_from = None
+        if isinstance(change, changes.Clone):
+            source = self._settled(change.source.name, change.source.revision)
+            cloned_from = source.ref
+            base = source.ref if source.kind is Kind.BASE else source.base
+        elif isinstance(change, changes.Restore):
+            restored_from = RevisionRef(name=plan.environment, revision=change.revision)
+        definition = plan.definition
+        text = environment_yml.dump(plan.environment, plan.lock)
+        digests = Digests(
+            lock=self.ledger.put_blob(plan.lock.to_toml().encode()),
+            yaml=self.ledger.put_blob(text.encode()),
+            log=self.ledger.put_blob(log.encode()) if log else None,
+        )
+        record = Record(
+            id=secrets.token_hex(16),
+            number=plan.number,
+            parent=head.number if head is not None else None,
+            environment=plan.environment,
+            kind=definition.kind,
+            group=definition.group,
+            description=definition.description,
+            archived=definition.archived,
+            base=base,
+            cloned_from=cloned_from,
+            restored_from=restored_from,
+            author=by.author,
+            via=by.via,
+            created=_now(),
+            operation=change.operation,
+            arguments=change.arguments,
+            message=by.message,
+            python=plan.lock.python,
+            platform=plan.lock.platform,
+            requirements=definition.requirements,
+            packages=plan.packages,
+            diff=plan.diff,
+            digests=digests,
+            content_id=plan.content_id,
+            duration=duration,
+            previous=head.digest if head is not None else None,
+        )
+        if head is not None and head.format > record.format:
+            record = replace(record, format=head.format)
+        return self.ledger.commit(record)
+
+    def _keep_wheels(self, plan: Plan) -> None:
+        for path in plan.wheels.values():
+            self.ledger.put_blob(path.read_bytes())
+
+    def _save(self, plan: Plan) -> Preview:
+        self._keep_wheels(plan)
+        saved = SavedPlan(
+            environment=plan.environment,
+            change=plan.change,
+            head=plan.head.number if plan.head is not None else None,
+            head_digest=plan.head.digest if plan.head is not None else None,
+            lock=self.ledger.put_blob(plan.lock.to_toml().encode()),
+        )
+        return Preview(plan=plan.diff, id=self.ledger.put_blob(saved.to_json()), warnings=plan.warnings)
+
+    def _saved(self, plan_id: str) -> SavedPlan:
+        try:
+            return SavedPlan.from_json(json.loads(self.ledger.get_blob(plan_id)))
+        except (KeyMissing, ValueError, EnvPanelError) as error:
+            raise NotFound(
+                f"There is no plan {plan_id[:80]!r}.", hint="--dry-run makes a plan and prints its id."
+            ) from error
+
+    def _open(self, name: str, change: Change) -> Record | None:
+        """The head that a change is for, where it may be applied; None where it makes a new environment."""
+        if isinstance(change, changes.Clone | changes.Create):
+            self._refuse_taken(name)
+            return None
+        self._refuse_base(name)
+        head = self.show(name)
+        try:
+            change.apply(head.definition)
+        except EnvironmentArchived as error:
+            raise EnvironmentArchived(
+                f"{name} was deleted.", hint=f"Take it back first: envpanel unarchive {name}"
+            ) from error
+        except Refused as error:
+            raise Refused(f"{name}: {error.message}", hint=error.hint) from error
+        return head
+
+    def _refuse_taken(self, name: str) -> None:
+        check_name(name)
+        if not self._is_taken(name):
+            return
+        archived = self.show(name).archived
+        number = 2
+        while self._is_taken(f"{name[:60]}-{number}"):
+            number += 1
+        free = f"{name[:60]}-{number}"
+        raise NameTaken(
+            f"There is an environment {name!r} already" + (", though it was deleted." if archived else "."),
+            hint=f"envpanel unarchive {name} takes it back; {free!r} is free." if archived else f"{free!r} is free.",
+        )
+
+    def _refuse_base(self, name: str) -> None:
+        if self.show(name).kind is Kind.BASE:
+            raise BaseImmutable(
+                f"{name} is a base environment and is never changed: clone it first.",
+                hint=f"envpanel clone {name} my-{name[:60]}",
+            )
+
+    def _refuse_moved(self, confirmed: SavedPlan, head: Record | None) -> None:
+        if head is not None and confirmed.head is not None and confirmed.head_digest != head.digest:
+            raise self._moved(self.show(head.environment, confirmed.head), head)
+
+    def _moved(self, seen: Record, head: Record) -> HeadMoved:
+        since = self.diff(seen, head)
+        return HeadMoved(
+            f"{head.author.name} changed {head.environment} in the meantime (r{seen.number} → r{head.number}, "
+            f"{head.operation}{': ' + since.counts if since.counts else ''}).",
+            hint=f"Look at it, and decide again: envpanel diff {head.environment} {seen.number} {head.number}",
+            details={"diff": wire.plain(since)},
+        )
+
+    def _creation(
+        self,
+        name: str,
+        group: Group,
+        specs: Sequence[str],
+        kind: Kind,
+        description: str,
+        python: str | None,
+        kernel: bool,
+    ) -> changes.Create:
+        if python is not None and python not in PYTHONS:
+            raise InvalidInput(f"Python {python!r} is not supported; choose {', '.join(PYTHONS)}.")
+        asked = requirements.merge((), specs)
+        if kernel:
+            named = {requirements.parse(line).name for line in asked}
+            asked = requirements.merge(asked, [each for each in KERNEL_REQUIREMENTS if each not in named])
+        return changes.Create(
+            kind=kind, group=group, description=description, python=python or default_python(), requirements=asked
+        )
+
+    def _cloning(self, source: str, number: int | None, name: str, description: str | None) -> changes.Clone:
+        record = self.show(source, number)
+        return changes.Clone(source=record.ref, description=description)
+
+    def _heads(self) -> list[tuple[Record, bool]]:
+        """Each environment's newest readable record, and whether it is not the newest one because that is damaged."""
+        heads = []
+        for name in self._names():
+            # A folder without a record is what is left of a first commit that was killed: no environment.
+            with contextlib.suppress(NotFound):
+                try:
+                    heads.append((self.show(name), False))
+                except RecordDamaged:
+                    readable = self.ledger.newest_readable(name)
+                    if readable is not None:
+                        heads.append((readable, True))
+        return heads
+
+    def _names(self) -> list[str]:
+        return sorted({*self.ledger.names(), *self._bundle.names()})
+
+    def _is_taken(self, name: str) -> bool:
+        try:
+            self.show(name)
+        except NotFound:
+            return False
+        except RecordDamaged:
+            pass
+        return True
+
+    def _unknown(self, name: str) -> NotFound:
+        close = difflib.get_close_matches(name, self._names(), n=1)
+        return NotFound(
+            f"There is no environment {name[:80]!r} in this project.",
+            hint=f"Did you mean {close[0]!r}?" if close else "envpanel list shows them.",
+        )
+
+    async def _environment(self, record: Record, *, damaged: bool) -> Environment:
+        if damaged:
+            state = State.DAMAGED
+        elif record.archived:
+            state = State.ARCHIVED
+        else:
+            prefix, building = await self._builds.find(record)
+            if prefix is not None:
+                state = State.READY if prefix.is_whole else State.DAMAGED
+            else:
+                state = State.BUILDING if building else State.NOT_BUILT
+        return Environment(
+            name=record.environment,
+            group=record.group,
+            kind=record.kind,
+            base=record.base,
+            description=record.description,
+            head=record.number,
+            python=record.python,
+            packages=len(record.packages),
+            state=state,
+        )
+
+    def _settled(self, name: str, number: int | None) -> Record:
+        """The record of a revision; the first one of a bundled base is written where it is not there yet."""
+        record = self.show(name, number)
+        if name not in self._bundle or name in self.ledger.names():
+            return record
+        record, blobs = self._bundled(self._bundle.get(name))
+        for data in blobs.values():
+            self.ledger.put_blob(data)
+        try:
+            return self.ledger.commit(replace(record, id=secrets.token_hex(16), created=_now()))
+        except KeyExists:
+            return self.ledger.get(name, 1)
+
+    def _bundled(self, base: Base) -> tuple[Record, dict[str, bytes]]:
+        """The first revision of a bundled base as it would be written here, and its blobs."""
+        python = default_python()
+        lock = base.lock(Target(python=python))
+        definition = Definition(
+            kind=Kind.BASE,
+            group=base.group,
+            description=base.description,
+            python=python,
+            requirements=base.requirements,
+        )
+        change = changes.Create(
+            kind=Kind.BASE,
+            group=base.group,
+            description=base.description,
+            python=python,
+            requirements=base.requirements,
+        )
+        plan = Plan(environment=base.name, change=change, head=None, definition=definition, lock=lock)
+        files = [lock.to_toml().encode(), environment_yml.dump(base.name, lock).encode()]
+        blobs = {wire.sha256(data): data for data in files}
+        record = Record(
+            id="",
+            number=1,
+            parent=None,
+            environment=base.name,
+            kind=Kind.BASE,
+            group=base.group,
+            description=base.description,
+            author=Author(username="envpanel", name=f"envpanel {__version__}", verified=True),
+            via=Via.CLI,
+            created=f"{base.bundle}T00:00:00Z",
+            operation="bundle",
+            arguments={"bundle": base.bundle},
+            python=python,
+            platform=lock.platform,
+            requirements=base.requirements,
+            packages=plan.packages,
+            diff=plan.diff,
+            digests=Digests(lock=wire.sha256(files[0]), yaml=wire.sha256(files[1])),
+            content_id=plan.content_id,
+        )
+        return record, blobs
+
+    @contextlib.asynccontextmanager
+    async def _logged(self, name: str) -> AsyncIterator[BuildLog]:
+        """A log for what happens in the block; where that fails, the error names the file, which stays."""
+        limit = int(self._settings.limits.log_mib * 1024 * 1024)
+        with BuildLog(self._cache / "logs", name, limit) as log:
+            try:
+                yield log
+            except Failed as error:
+                log(f"{error.message} {error.hint or ''}".rstrip())
+                error.log = str(log.path)
+                raise
+
+
+async def _finished(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """The result of work that must not be left half-way: a cancellation that comes while it runs comes too late."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None:
+                current.uncancel()
+        except Exception:
+            break
+    return task.result()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
