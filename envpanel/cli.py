@@ -510,6 +510,9 @@ def run(session: Session, target: _Target, command: tuple[str, ...]) -> None:
     Its exit code is this command's."""
     from envpanel.prefixes import leases
 
+    command = command[1:] if command[0] == "--" else command
+    if not command:
+        raise click.UsageError("Name a command behind '--', such as: envpanel run churn-features -- python job.py")
     environments = session.writing()
     record = environments.show(target.name, target.revision)
     prefix = _run(environments.prefix(record))
@@ -770,10 +773,22 @@ def _print_outcome(session: Session, outcome: Outcome) -> None:
     if not outcome.changed:
         session.out.print(f"Nothing to change: {record.ref} is just that already.")
         return
-    _print_diff(session, record.diff)
+    if record.diff:
+        _print_diff(session, record.diff)
     _print_warnings(session, outcome.warnings)
-    counts = f" ({record.diff.counts})" if record.diff else ""
-    session.out.print(f"[bold]{record.ref}[/] {record.operation}{counts}")
+    done = {
+        "create": "made",
+        "clone": f"cloned from {record.cloned_from}",
+        "install": "installed",
+        "uninstall": "uninstalled",
+        "upgrade": "upgraded",
+        "restore": f"restored from {record.restored_from}",
+        "describe": "described",
+        "archive": "deleted; its history stays",
+        "unarchive": "is back",
+    }
+    counts = record.diff.counts or "same packages"
+    session.out.print(f"[bold]{record.ref}[/] {_plain(done.get(record.operation, record.operation))} ({counts})")
 
 
 def _print_warnings(session: Session, warnings: Sequence[PlanWarning]) -> None:

@@ -199,7 +199,8 @@ def _upgraded(change: Change) -> frozenset[str] | None:
 def _still_needed(kept: Sequence[str], needs: Mapping[str, tuple[str, ...]]) -> StillNeeded:
     parts = [f"{name} is still needed by {_listed(needs.get(name, ('other packages',)))}" for name in kept]
     others = sorted({other for name in kept for other in needs.get(name, ())} - set(kept))
-    hint = f"Uninstall {_listed(others)} too, or leave {'it' if len(kept) == 1 else 'them'}." if others else None
+    short = 0 < len(others) <= 3
+    hint = f"Uninstall {_listed(others)} too." if short else "It goes by itself when nothing needs it any more."
     return StillNeeded("; ".join(parts) + ".", hint=hint)
 
 

@@ -28,7 +28,7 @@ from packaging.version import Version
 from envpanel.bases.bundle import PLATFORMS, Base, Bundle, Pin, Pins
 from envpanel.engines.interface import Log
 from envpanel.engines.interpreters import Interpreter
-from envpanel.engines.uv import UvEngine, _file_name
+from envpanel.engines.uv import UvEngine, file_name
 from envpanel.errors import EnvPanelError
 from envpanel.model.nouns import PYTHONS
 from envpanel.settings import Settings
@@ -47,7 +47,7 @@ async def relock(base: Base, engine: UvEngine, *, bundle: str, log: Log) -> Pins
     interpreter = Interpreter(path=Path(sys.executable), version=platform.python_version())
     with tempfile.TemporaryDirectory(prefix="envpanel-") as folder:
         output = Path(folder) / "pylock.toml"
-        await engine._compile(base.requirements, output, interpreter, PYTHONS[0], ["--universal"], log=log)
+        await engine.compile(base.requirements, output, interpreter, PYTHONS[0], ["--universal"], log=log)
         tables = tomllib.loads(output.read_text(encoding="utf-8"))["packages"]
     pins = [pin for pin in map(_pin, tables) if pin is not None]
     pins.sort(key=lambda pin: (pin.name, Version(pin.version), pin.marker or ""))
@@ -106,10 +106,10 @@ def _pin(table: Mapping[str, Any]) -> Pin | None:
 
 
 def _files(table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    listed = {_file_name(file): file["hashes"]["sha256"] for file in table.get("wheels", ())}
+    listed = {file_name(file): file["hashes"]["sha256"] for file in table.get("wheels", ())}
     fitting = {name: sha256 for name, sha256 in listed.items() if _fits(name)}
     if not fitting and "sdist" in table:
-        fitting = {_file_name(table["sdist"]): table["sdist"]["hashes"]["sha256"]}
+        fitting = {file_name(table["sdist"]): table["sdist"]["hashes"]["sha256"]}
     return tuple(sorted(fitting.items()))
 
 

@@ -67,7 +67,7 @@ class UvEngine:
             if request.preferred is not None and request.upgrade is not None:
                 output.write_text(request.preferred.to_toml())
             upgrades = [part for name in sorted(request.upgrade or ()) for part in ("-P", name)]
-            lines = await self._compile(request.requirements, output, interpreter, request.python, upgrades, log=log)
+            lines = await self._compile_from_wheels(request, output, interpreter, upgrades, log=log)
             tables = _applicable(output, target)
             preferred = (
                 {(item.name, item.version): item for item in request.preferred.packages} if request.preferred else {}
@@ -97,7 +97,7 @@ class UvEngine:
             output = scratch / "requirements.txt"
             output.write_text("".join(f"{package.name}=={package.version}\n" for package in lock.packages))
             options = ["--annotation-style", "line", "--no-strip-extras"]
-            await self._compile(request.requirements, output, interpreter, request.python, options, hashes=False)
+            await self.compile(request.requirements, output, interpreter, request.python, options, hashes=False)
             text = output.read_text()
         needs: dict[str, tuple[str, ...]] = {}
         for name, via in re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==\S+.*?# via (.*)$", text, re.MULTILINE):
@@ -148,7 +148,51 @@ class UvEngine:
         _check(lock, directory, interpreter)
         report(Progress(phase="installing", done=total, total=total, unit="packages"))
 
-    async def _compile(
+    async def _compile_from_wheels(
+        self, request: Request, output: Path, interpreter: Interpreter, options: Sequence[str], *, log: Log
+    ) -> tuple[str, ...]:
+        """Resolve without building anything, save for packages that come in no other form.
+
+        Left alone, the resolver goes back through the years for a version that meets the requirements, and runs the
+        code of each source distribution on its way.
+        """
+        from_source = (
+            {package.name for package in request.preferred.packages if package.kept} if request.preferred else set()
+        )
+        while True:
+            allowed = [part for name in sorted(from_source) for part in ("--no-binary", name)]
+            try:
+                return await self.compile(
+                    request.requirements,
+                    output,
+                    interpreter,
+                    request.python,
+                    [*options, "--only-binary", ":all:", *allowed],
+                    log=log,
+                )
+            except _NoWheels as error:
+                without = {
+                    name
+                    for name in error.packages - from_source
+                    if not await self._has_wheels(name, request, interpreter)
+                }
+                if not without:
+                    raise
+                log(f"(only as source: {', '.join(sorted(without))})")
+                from_source |= without
+
+    async def _has_wheels(self, name: str, request: Request, interpreter: Interpreter) -> bool:
+        """Whether the package, in a version that was asked for, can be had without building it."""
+        asked = [line for line in request.requirements if requirements.parse(line).name == name]
+        with _scratch() as scratch:
+            try:
+                options = ["--no-deps", "--only-binary", ":all:"]
+                await self.compile(asked or [name], scratch / "pylock.toml", interpreter, request.python, options)
+            except Unsatisfiable:
+                return False
+        return True
+
+    async def compile(
         self,
         lines: Sequence[str],
         output: Path,
@@ -159,20 +203,17 @@ class UvEngine:
         hashes: bool = True,
         log: Log | None = None,
     ) -> tuple[str, ...]:
+        """Write the lock of these requirements to `output`, with the pins that it may hold as preferences; uv's lines.
+
+        Raises:
+            Unsatisfiable: no set of packages meets them.
+            EngineFailed: no network, a failing build, too little time.
+        """
         source = output.with_name("requirements.in")
         source.write_text("".join(f"{requirements.normalise(line)}\n" for line in lines))
-        argv: list[str | Path] = [
-            "pip",
-            "compile",
-            source.name,
-            "-o",
-            output.name,
-            "--python",
-            interpreter.path,
-            "--python-version",
-            python,
-        ]
-        argv += ["--no-header", *(["--generate-hashes"] if hashes else []), *options]
+        argv: list[str | Path] = ["pip", "compile", source.name, "-o", output.name, "--no-header"]
+        argv += ["--python", interpreter.path, "--python-version", python]
+        argv += [*(["--generate-hashes"] if hashes else []), *options]
         # Not --quiet: it would also leave out the warning about yanked versions. The lock goes to standard output, too.
         finished = await self._run(argv, output.parent, on_line=log, only_errors=True)
         if finished.code != 0:
@@ -276,7 +317,7 @@ class UvEngine:
         with _scratch() as scratch:
             output = scratch / "pylock.toml"
             try:
-                await self._compile(lines, output, interpreter, request.python, ["--no-deps"])
+                await self.compile(lines, output, interpreter, request.python, ["--no-deps"])
             except (EngineFailed, Unsatisfiable):
                 return []
             newest = [_chosen(table, target) for table in _applicable(output, target)]
@@ -321,6 +362,16 @@ class UvEngine:
             ) from error
         except OSError as error:
             raise EngineFailed(f"uv could not be started: {error.strerror}.") from error
+
+
+class _NoWheels(Unsatisfiable):
+    """It might go if these packages were built from source."""
+
+    def __init__(self, message: str, packages: frozenset[str]) -> None:
+        names = ", ".join(sorted(packages))
+        hint = f"Some versions of {names} come as source only; they are not built where others have wheels."
+        super().__init__(message, hint=hint)
+        self.packages = packages
 
 
 class _Downloads:
@@ -437,13 +488,13 @@ def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
 
 
 def _chosen(table: Mapping[str, Any], target: Target) -> LockedPackage:
-    files = {_file_name(wheel): wheel for wheel in table.get("wheels", ())}
+    files = {file_name(wheel): wheel for wheel in table.get("wheels", ())}
     name = target.best_wheel(files)
     if name is not None:
         file = files[name]
     elif "sdist" in table:
         file = table["sdist"]
-        name = _file_name(file)
+        name = file_name(file)
     else:
         raise Unsatisfiable(
             f"{table['name']} {table['version']} has no file for {target.platform} and Python {target.python}."
@@ -461,7 +512,8 @@ def _chosen(table: Mapping[str, Any], target: Target) -> LockedPackage:
     )
 
 
-def _file_name(file: Mapping[str, Any]) -> str:
+def file_name(file: Mapping[str, Any]) -> str:
+    """The name of a file in a pylock.toml: said there, or the end of its address."""
     if "name" in file:
         return str(file["name"])
     address = file.get("url") or file["path"]
@@ -513,15 +565,36 @@ def _from_source(fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
 
 def _failure(lines: Sequence[str], what: str) -> EngineFailed | Unsatisfiable:
     """uv's reason in one sentence: its first cause and its last hint (`error:`, `cause:`, `hint:` begin its lines)."""
-    parts = re.split(r"^ *(error|cause|hint): ", "\n".join(lines), flags=re.MULTILINE)
-    said = [(kind, re.sub(r"\s+", " ", text).strip()) for kind, text in zip(parts[1::2], parts[2::2], strict=True)]
-    error = next((text for kind, text in said if kind == "error"), "")
-    causes = [text for kind, text in said if kind == "cause"]
-    hint = next((text for kind, text in reversed(said) if kind == "hint"), None)
+    text = "\n".join(lines)
+    # What a build back end said stands behind `[stderr]`, as long as it likes: the log has it.
+    parts = re.split(
+        r"^ *(error|cause|hint): ",
+        re.sub(r"\n *\[std(?:err|out)\]\n.*?(?=\nhint: |\Z)", "", text, flags=re.S),
+        flags=re.M,
+    )
+    said = [(kind, re.sub(r"\s+", " ", part).strip()) for kind, part in zip(parts[1::2], parts[2::2], strict=True)]
+    error = next((part for kind, part in said if kind == "error"), "")
+    causes = [part for kind, part in said if kind == "cause"]
+    hint = next((part for kind, part in reversed(said) if kind == "hint"), None)
     if error.startswith("No solution found") and causes:
-        return Unsatisfiable(f"No set of packages meets all requirements: {causes[0]}", hint=hint)
-    reason = ": ".join(dict.fromkeys(text.rstrip(".:") for text in [error, *causes[:3]] if text))
-    return EngineFailed(f"{what}: {reason or 'uv ended without a reason'}.", hint=hint)
+        message = f"No set of packages meets all requirements: {_conclusion(causes[0])}"
+        wheels = frozenset(map(canonicalize_name, re.findall(r"Wheels are required for `([\w.-]+)`", text)))
+        return _NoWheels(message, wheels) if wheels else Unsatisfiable(message, hint=hint)
+    reason = ": ".join(dict.fromkeys(part.rstrip(".:") for part in [error, *causes[:2]] if part))
+    return EngineFailed(f"{what}: {_cut(reason) or 'uv ended without a reason'}.", hint=hint)
+
+
+def _conclusion(text: str, longest: int = 500) -> str:
+    """uv's derivation, or where that is long its last two steps: what was asked for, and what is in the way."""
+    steps = text.split(". And because ")
+    if len(text) <= longest or len(steps) < 2:
+        return _cut(text)
+    before = steps[-2].rpartition("we can conclude that ")[2]
+    return _cut(f"{before[:1].upper()}{before[1:]}. And because {steps[-1]}")
+
+
+def _cut(text: str, longest: int = 700) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 @contextlib.contextmanager

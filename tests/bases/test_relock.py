@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from uv import find_uv_bin
+from wheelhouse import Distribution, Wheelhouse, standard
 
 from envpanel.bases import relock as command
 from envpanel.bases.bundle import Bundle, Pins
@@ -20,9 +21,6 @@ from envpanel.engines.uv import UvEngine
 from envpanel.model.nouns import PYTHONS
 from envpanel.model.target import Target
 from envpanel.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from wheelhouse import Distribution, Wheelhouse, standard
 
 YAML = """\
 title: Demo
