@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envpanel import __version__
-from envpanel.bases.bundle import Base, Bundle
+from envpanel.bases.bundle import Bundle
+from envpanel.bases.revision import first_revision
 from envpanel.builds import BuildLog, Builds, turn
 from envpanel.engines.interface import Engine, Log, Report
 from envpanel.engines.interpreters import Interpreters
@@ -49,7 +49,6 @@ from envpanel.model.lock import Lock
 from envpanel.model.nouns import (
     PYTHONS,
     Author,
-    Definition,
     Digests,
     Group,
     Kind,
@@ -61,9 +60,10 @@ from envpanel.model.nouns import (
     Via,
     check_name,
 )
-from envpanel.model.target import Target, default_python, this_platform
+from envpanel.model.plan import Plan, SavedPlan
+from envpanel.model.target import default_python, this_platform
 from envpanel.model.versions import canonicalize_name
-from envpanel.planner import Plan, Planner, SavedPlan
+from envpanel.planner import Planner
 from envpanel.prefixes.prefix import Prefix, Prefixes
 from envpanel.settings import Settings
 
@@ -183,7 +183,7 @@ class Environments:
             return self.ledger.head(name) if number is None else self.ledger.get(name, number)
         except NotFound:
             if name in self._bundle and number in (None, 1) and name not in self.ledger.names():
-                return self._bundled(self._bundle.get(name))[0]
+                return first_revision(self._bundle.get(name))[0]
             if name in self._names():
                 raise
             raise self._unknown(name) from None
@@ -210,7 +210,7 @@ class Environments:
         except KeyMissing:
             # A base that nobody has used yet is not in the home, only in the bundle.
             if record.environment in self._bundle:
-                drafted, blobs = self._bundled(self._bundle.get(record.environment))
+                drafted, blobs = first_revision(self._bundle.get(record.environment))
                 if drafted.digests == record.digests:
                     return blobs[digest].decode()
             raise NotFound(f"The {kind} of {record.ref} is missing.", hint="envpanel verify tells more.") from None
@@ -660,57 +660,13 @@ class Environments:
         record = self.show(name, number)
         if name not in self._bundle or name in self.ledger.names():
             return record
-        record, blobs = self._bundled(self._bundle.get(name))
+        record, blobs = first_revision(self._bundle.get(name))
         for data in blobs.values():
             self.ledger.put_blob(data)
         try:
             return self.ledger.commit(replace(record, id=secrets.token_hex(16), created=_now()))
         except KeyExists:
             return self.ledger.get(name, 1)
-
-    def _bundled(self, base: Base) -> tuple[Record, dict[str, bytes]]:
-        """The first revision of a bundled base as it would be written here, and its blobs."""
-        python = default_python()
-        lock = base.lock(Target(python=python))
-        definition = Definition(
-            kind=Kind.BASE,
-            group=base.group,
-            description=base.description,
-            python=python,
-            requirements=base.requirements,
-        )
-        change = changes.Create(
-            kind=Kind.BASE,
-            group=base.group,
-            description=base.description,
-            python=python,
-            requirements=base.requirements,
-        )
-        plan = Plan(environment=base.name, change=change, head=None, definition=definition, lock=lock)
-        files = [lock.to_toml().encode(), environment_yml.dump(base.name, lock).encode()]
-        blobs = {wire.sha256(data): data for data in files}
-        record = Record(
-            id="",
-            number=1,
-            parent=None,
-            environment=base.name,
-            kind=Kind.BASE,
-            group=base.group,
-            description=base.description,
-            author=Author(username="envpanel", name=f"envpanel {__version__}", verified=True),
-            via=Via.CLI,
-            created=f"{base.bundle}T00:00:00Z",
-            operation="bundle",
-            arguments={"bundle": base.bundle},
-            python=python,
-            platform=lock.platform,
-            requirements=base.requirements,
-            packages=plan.packages,
-            diff=plan.diff,
-            digests=Digests(lock=wire.sha256(files[0]), yaml=wire.sha256(files[1])),
-            content_id=plan.content_id,
-        )
-        return record, blobs
 
     @contextlib.asynccontextmanager
     async def _logged(self, name: str) -> AsyncIterator[BuildLog]:
