@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +24,11 @@ import click
 
 from envpanel import __version__
 from envpanel.errors import Cancelled, EnvPanelError, Failed, NotFound
+from envpanel.terminal import Terminal
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from envpanel.model.change import Change
-    from envpanel.model.diff import Diff
-    from envpanel.model.nouns import PlanWarning, Progress, Record
+    from envpanel.model.nouns import Progress
     from envpanel.service import Environments, Outcome, Preview, Signature
 
 _Result = TypeVar("_Result")
@@ -69,14 +67,18 @@ class Session:
         return self.environments
 
     @cached_property
-    def out(self) -> Console:
-        """Where results go."""
-        return _console(stderr=False)
+    def terminal(self) -> Terminal:
+        """Where people read."""
+        return Terminal()
 
-    @cached_property
-    def err(self) -> Console:
-        """Where progress, warnings and errors go."""
-        return _console(stderr=True)
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[Progress], None]]:
+        """Shows progress, unless a program reads."""
+        if self.json:
+            yield lambda _: None
+            return
+        with self.terminal.progress() as report:
+            yield report
 
     def print_json(self, value: Any) -> None:
         """A value of the model as JSON."""
@@ -194,16 +196,7 @@ def list_(session: Session, archived: bool) -> None:
     if session.json:
         session.print_json(environments)
         return
-    table = _table("", "kind", "head", "packages", "python", "state", "description")
-    group = None
-    for item in environments:
-        if item.group != group:
-            group = item.group
-            table.add_row(f"[bold]{group.title}[/]")
-        kind = "base" if item.kind == "base" else f"from {item.base}" if item.base else "custom"
-        cells = (kind, f"r{item.head}", str(item.packages), item.python, item.state, item.description)
-        table.add_row(f"  {item.name}", *map(_plain, cells))
-    session.out.print(table)
+    session.terminal.environments(environments)
 
 
 @_command("history", examples="envpanel history churn-features\nenvpanel history churn-features --package polars")
@@ -217,14 +210,7 @@ def history(session: Session, name: str, limit: int, before: int | None, package
     if session.json:
         session.print_json(entries)
         return
-    table = _table("rev", "when", "who", "what", "changes", "why")
-    for entry in entries:
-        when = _local(entry.created)
-        cells = (f"r{entry.number}", when, entry.author.name, entry.operation, entry.diff.counts, entry.message)
-        table.add_row(*map(_plain, cells))
-    session.out.print(table)
-    if not entries:
-        session.err.print(f"No revision of {name} matches.")
+    session.terminal.history(name, entries)
 
 
 @_command(
@@ -259,8 +245,8 @@ def diff(session: Session, first: _Target, others: tuple[str, ...]) -> None:
     if session.json:
         session.print_json(found)
         return
-    session.out.print(f"[bold]{old.ref} → {new.ref}[/]")
-    _print_diff(session, found)
+    session.terminal.out.print(f"[bold]{old.ref} → {new.ref}[/]")
+    session.terminal.diff(found)
 
 
 @_command("show", examples="envpanel show churn-features@2\nenvpanel show churn-features --yaml > environment.yml")
@@ -279,7 +265,7 @@ def show(session: Session, target: _Target, kind: str | None) -> None:
     if session.json:
         session.print_json(record)
         return
-    _print_record(session, record)
+    session.terminal.record(record)
 
 
 @_command("packages", examples="envpanel packages churn-features\nenvpanel packages churn-features@1 --json")
@@ -291,11 +277,7 @@ def packages(session: Session, target: _Target) -> None:
         keys = ("name", "version", "manager", "requested", "since", "origin")
         session.print_json([{key: getattr(package, key) for key in keys} for package in record.packages])
         return
-    table = _table("package", "version", "manager", "", "since")
-    for package in sorted(record.packages, key=lambda item: (not item.requested, item.name)):
-        asked = "asked for" if package.requested else "pulled in"
-        table.add_row(*map(_plain, (package.name, package.version, package.manager, asked, f"r{package.since}")))
-    session.out.print(table)
+    session.terminal.packages(record.packages)
 
 
 # Making
@@ -339,7 +321,7 @@ def create(
         "python": python,
         "kernel": not no_kernel,
     }
-    with _progress(session) as report:
+    with session.progress() as report:
         if dry_run:
             preview = _run(environments.preview_create(name, **wanted, report=report))
         else:
@@ -367,7 +349,7 @@ def clone(session: Session, source: _Target, name: str, description: str | None,
     signature = _signature(message)
     outcome = _run(environments.clone(source.name, source.revision, name, by=signature, description=description))
     try:
-        with _progress(session) as report:
+        with session.progress() as report:
             _run(environments.build(name, report=report))
     except Failed as error:
         # The clone is there and stays; only this machine has nothing to start it with yet.
@@ -381,7 +363,7 @@ def clone(session: Session, source: _Target, name: str, description: str | None,
 
 def _change(session: Session, name: str, make: Callable[[Environments], Change], message: str, dry_run: bool) -> None:
     environments = session.writing()
-    with _progress(session) as report:
+    with session.progress() as report:
         if dry_run:
             preview = _run(environments.preview(name, make(environments), report=report))
         else:
@@ -487,7 +469,7 @@ def apply(session: Session, plan_id: str, message: str) -> None:
 
     What you saw is what you get, or nothing is changed."""
     environments = session.writing()
-    with _progress(session) as report:
+    with session.progress() as report:
         outcome = _run(environments.apply(plan_id, by=_signature(message), report=report))
     _print_outcome(session, outcome)
 
@@ -517,7 +499,7 @@ def run(session: Session, target: _Target, command: tuple[str, ...]) -> None:
     record = environments.show(target.name, target.revision)
     prefix = _run(environments.prefix(record))
     if prefix is None:
-        with _progress(session) as report:
+        with session.progress() as report:
             prefix = _run(environments.build(target.name, target.revision, report=report))
     # The kernel keeps it through exec, and with it the prefix, until the command and its children have ended.
     leases.hold(prefix)
@@ -538,7 +520,7 @@ def run(session: Session, target: _Target, command: tuple[str, ...]) -> None:
 def build(session: Session, target: _Target) -> None:
     """Make sure that it is built on this machine."""
     environments = session.writing()
-    with _progress(session) as report:
+    with session.progress() as report:
         prefix = _run(environments.build(target.name, target.revision, report=report))
     _print_path(session, prefix.path)
 
@@ -565,10 +547,7 @@ def verify(session: Session, target: _Target | None) -> None:
     if session.json:
         session.print_json(result)
     else:
-        for problem in result.problems:
-            session.out.print(_plain(f"{problem.what}: {problem.message}"))
-        problems = f"{len(result.problems)} problem{'' if len(result.problems) == 1 else 's'}"
-        session.out.print(f"{result.checked} records checked, {problems}.")
+        session.terminal.verification(result)
     if result.problems:
         raise SystemExit(1)
 
@@ -621,11 +600,7 @@ def _fail(session: Session, error: EnvPanelError) -> NoReturn:
         content |= {key: value for key, value in (("hint", error.hint), ("log", error.log)) if value}
         click.echo(json.dumps({**content, **error.details}, ensure_ascii=False), err=True)
     else:
-        session.err.print(f"[bold red]Error:[/] {_plain(error.message)}")
-        if error.hint:
-            session.err.print(_plain(error.hint))
-        if error.log:
-            session.err.print(f"[dim]The log is {_plain(error.log)}[/]", soft_wrap=True)
+        session.terminal.error(error)
     raise SystemExit(1)
 
 
@@ -633,9 +608,7 @@ def _warn(session: Session, code: str, message: str, hint: str | None = None) ->
     if session.json:
         click.echo(json.dumps({"code": code, "message": message, "hint": hint}, ensure_ascii=False), err=True)
         return
-    session.err.print(f"[yellow]Warning:[/] {_plain(message)}")
-    if hint:
-        session.err.print(_plain(hint))
+    session.terminal.warning(message, hint)
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -663,73 +636,6 @@ def _signature(message: str) -> Signature:
     return Signature(author=Author(username=username, name=username), via=Via.CLI, message=message)
 
 
-@contextmanager
-def _progress(session: Session) -> Iterator[Callable[[Progress], None]]:
-    """Progress as a bar on a terminal, as lines elsewhere, not at all with --json."""
-    if session.json:
-        yield lambda _: None
-        return
-    if not session.err.is_terminal:
-        last: list[str] = []
-
-        def line(progress: Progress) -> None:
-            # A line for each phase, and for each tenth of it.
-            tenth = int(10 * progress.done / progress.total) if progress.total else 0
-            mark = f"{progress.phase} {tenth}"
-            if mark not in last[-1:]:
-                last.append(mark)
-                click.echo(str(progress), err=True)
-
-        yield line
-        return
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    with Bars(*columns, console=session.err, transient=True) as bars:
-        task = bars.add_task("starting", total=None)
-
-        def show_bar(progress: Progress) -> None:
-            bars.update(task, description=str(progress), completed=progress.done, total=progress.total or None)
-
-        yield show_bar
-
-
-# Printing
-
-
-def _console(*, stderr: bool) -> Console:
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    # In a pipe or a file there is no width to fit, and a cut name is a wrong one.
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else 160
-    return Console(stderr=stderr, highlight=False, width=width, emoji=False)
-
-
-def _table(*columns: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in ("head", "rev", "when", "packages", "python"))
-    return table
-
-
-def _plain(text: object) -> str:
-    """Text that came from somebody, as text: no markup, no control characters."""
-    from rich.markup import escape
-
-    return escape("".join(char if char.isprintable() else " " for char in str(text)))
-
-
-def _local(created: str) -> str:
-    from datetime import datetime
-
-    return f"{datetime.fromisoformat(created).astimezone():%Y-%m-%d %H:%M}"
-
-
 def _print_path(session: Session, path: Path) -> None:
     if session.json:
         session.print_json({"path": str(path)})
@@ -737,96 +643,15 @@ def _print_path(session: Session, path: Path) -> None:
         click.echo(path)
 
 
-def _print_record(session: Session, record: Record) -> None:
-    came = record.cloned_from or record.restored_from
-    lines: Mapping[str, object] = {
-        "for": record.group.title,
-        "kind": f"{record.kind}{' (deleted)' if record.archived else ''}",
-        "description": record.description or "—",
-        "base": record.base or "—",
-        "change": f"{record.operation}{f' ({came})' if came else ''} by {record.author.name}, {_local(record.created)}",
-        "why": record.message or "—",
-        "Python": f"{record.python} on {record.platform}",
-        "asked for": ", ".join(record.requirements) or "nothing",
-        "packages": len(record.packages),
-    }
-    session.out.print(f"[bold]{record.ref}[/]")
-    for key, value in lines.items():
-        session.out.print(f"[dim]{key:>12}[/]  {_plain(value)}", soft_wrap=True)
-    _print_diff(session, record.diff)
-
-
 def _print_preview(session: Session, preview: Preview) -> None:
     if session.json:
         session.print_json(preview)
-        return
-    _print_diff(session, preview.plan)
-    _print_warnings(session, preview.warnings)
-    session.out.print(f"Nothing was changed. To do it: [bold]envpanel apply {preview.id}[/]", soft_wrap=True)
+    else:
+        session.terminal.preview(preview)
 
 
 def _print_outcome(session: Session, outcome: Outcome) -> None:
     if session.json:
         session.print_json(outcome.record)
-        return
-    record = outcome.record
-    if not outcome.changed:
-        session.out.print(f"Nothing to change: {record.ref} is just that already.")
-        return
-    if record.diff:
-        _print_diff(session, record.diff)
-    _print_warnings(session, outcome.warnings)
-    done = {
-        "create": "made",
-        "clone": f"cloned from {record.cloned_from}",
-        "install": "installed",
-        "uninstall": "uninstalled",
-        "upgrade": "upgraded",
-        "restore": f"restored from {record.restored_from}",
-        "describe": "described",
-        "archive": "deleted; its history stays",
-        "unarchive": "is back",
-    }
-    counts = record.diff.counts or "same packages"
-    session.out.print(f"[bold]{record.ref}[/] {_plain(done.get(record.operation, record.operation))} ({counts})")
-
-
-def _print_warnings(session: Session, warnings: Sequence[PlanWarning]) -> None:
-    for warning in warnings:
-        session.err.print(f"[yellow]Warning:[/] {_plain(warning.message)}")
-
-
-def _print_diff(session: Session, found: Diff) -> None:
-    """Signs and words; what was asked for first, what it pulled in below. Colour only helps."""
-    from rich.text import Text
-
-    out = session.out
-    if not found:
-        out.print("The packages are the same.")
-        return
-    if found.python:
-        out.print(f"Python {found.python.old} → {found.python.new}")
-    sections = (
-        ("+", "installed", "green", found.installed),
-        ("−", "uninstalled", "red", found.uninstalled),
-        ("↑", "upgraded", "green", found.upgraded),
-        ("↓", "downgraded", "yellow", found.downgraded),
-        ("~", "changed", "cyan", found.changed),
-    )
-    for sign, word, colour, entries in sections:
-        if not entries:
-            continue
-        out.print(f"[dim]{word}[/]")
-        asked_first: Any = sorted(entries, key=lambda entry: not getattr(entry, "requested", True))
-        width = max(len(entry.name) for entry in entries)
-        for entry in asked_first:
-            if hasattr(entry, "new") and hasattr(entry, "version"):
-                value = (
-                    f"{entry.version} ({entry.old.manager} {entry.old.origin} → {entry.new.manager} {entry.new.origin})"
-                )
-            elif hasattr(entry, "new"):
-                value = f"{entry.old} → {entry.new}"
-            else:
-                value = entry.version
-            note = "" if getattr(entry, "requested", True) else "  (pulled in)"
-            out.print(Text.assemble((f"  {sign} ", colour), f"{entry.name:<{width}}  {value}", (note, "dim")))
+    else:
+        session.terminal.outcome(outcome)

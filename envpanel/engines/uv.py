@@ -8,28 +8,26 @@ wheels that the home keeps, and locked by the wheel's hash.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import netrc
 import os
 import re
 import ssl
 import tempfile
 import tomllib
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 from envpanel import process
+from envpanel.engines.download import fetch
 from envpanel.engines.interface import Log, Report, Request, Resolution
 from envpanel.engines.interpreters import Interpreter
+from envpanel.engines.uv_texts import Downloads, NoWheels, failure, yanked
 from envpanel.errors import EngineFailed, Unsatisfiable
 from envpanel.model import requirements, wire
 from envpanel.model.lock import Lock, LockedPackage, lock
@@ -86,7 +84,7 @@ class UvEngine:
                         wheels[package.sha256] = path
                 locked.append(package)
             fresh = [package for package in locked if (package.name, package.version) not in preferred]
-            warnings = [*_yanked(lines, fresh), *_prereleases(request, fresh), *_from_source(fresh)]
+            warnings = [*_withdrawn(lines, fresh), *_prereleases(request, fresh), *_from_source(fresh)]
             warnings += await self._old(request, fresh, interpreter, target)
         result = lock(locked, python=request.python, platform=target.platform)
         return Resolution(lock=result, warnings=tuple(warnings), wheels=wheels)
@@ -135,7 +133,7 @@ class UvEngine:
                 if finished.code == 0 and total:
                     argv: list[str | Path] = ["pip", "sync", pins, "--python", directory / "bin" / "python"]
                     argv += ["--require-hashes", "--no-build", "--strict", *options]
-                    downloads = _Downloads(report)
+                    downloads = Downloads(report)
                     async with _counting(directory, total, report, downloads):
                         finished = await self._run(
                             argv, scratch, env=env, pass_fds=pass_fds, on_line=_both(log, downloads.line)
@@ -144,7 +142,7 @@ class UvEngine:
                     break
                 log(f"(exit code {finished.code})")
             else:
-                raise _failure(finished.lines, "The packages could not be installed")
+                raise failure(finished.lines, "The packages could not be installed")
         _check(lock, directory, interpreter)
         report(Progress(phase="installing", done=total, total=total, unit="packages"))
 
@@ -170,7 +168,7 @@ class UvEngine:
                     [*options, "--only-binary", ":all:", *allowed],
                     log=log,
                 )
-            except _NoWheels as error:
+            except NoWheels as error:
                 without = {
                     name
                     for name in error.packages - from_source
@@ -217,7 +215,7 @@ class UvEngine:
         # Not --quiet: it would also leave out the warning about yanked versions. The lock goes to standard output, too.
         finished = await self._run(argv, output.parent, on_line=log, only_errors=True)
         if finished.code != 0:
-            raise _failure(finished.lines, "The requirements could not be resolved")
+            raise failure(finished.lines, "The requirements could not be resolved")
         return finished.lines
 
     async def _wheel(
@@ -229,7 +227,7 @@ class UvEngine:
         built = list(folder.glob("*.whl"))
         if not built:
             sdist = scratch / package.file
-            data = await asyncio.to_thread(self._download, url, scratch)
+            data = await asyncio.to_thread(fetch, url, self._env, folder=scratch)
             if wire.sha256(data) != package.sha256:
                 raise EngineFailed(f"{package.file} is not the file that the index promised: its sha256 is another.")
             sdist.write_bytes(data)
@@ -246,7 +244,7 @@ class UvEngine:
             ]
             finished = await self._run(argv, scratch, on_line=log)
             if finished.code != 0:
-                raise _failure(finished.lines, f"{package.name} {package.version} could not be built from source")
+                raise failure(finished.lines, f"{package.name} {package.version} could not be built from source")
             folder.mkdir(parents=True, exist_ok=True)
             # Renamed into place: another process may be at the same.
             for wheel in out.glob("*.whl"):
@@ -264,41 +262,6 @@ class UvEngine:
             source_sha256=package.sha256,
         )
         return kept, path
-
-    def _download(self, url: str, folder: Path) -> bytes:
-        if "://" not in url:
-            return (folder / url).read_bytes()
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme == "file":
-            return Path(urllib.request.url2pathname(parts.path)).read_bytes()
-        request = urllib.request.Request(url, headers={"User-Agent": "envpanel"})
-        login = self._login(parts.hostname or "")
-        if login:
-            request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
-        try:
-            with urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context()) as answer:
-                data: bytes = answer.read()
-                return data
-        except (urllib.error.URLError, OSError) as error:
-            raise EngineFailed(f"{process.redacted(url)} could not be downloaded: {error}.") from error
-
-    def _login(self, host: str) -> str | None:
-        """`user:password` for this host: from the index settings, as uv has them, or from a netrc file."""
-        for name, url in _indexes(self._env):
-            parts = urllib.parse.urlsplit(url)
-            if parts.hostname != host:
-                continue
-            prefix = f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
-            user, password = self._env.get(f"{prefix}_USERNAME"), self._env.get(f"{prefix}_PASSWORD")
-            if user or password:
-                return f"{user or ''}:{password or ''}"
-            if parts.username:
-                return f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-        with contextlib.suppress(OSError, netrc.NetrcParseError):
-            entry = netrc.netrc(self._env.get("NETRC")).authenticators(host)
-            if entry:
-                return f"{entry[0]}:{entry[2]}"
-        return None
 
     async def _old(
         self, request: Request, fresh: Sequence[LockedPackage], interpreter: Interpreter, target: Target
@@ -364,45 +327,8 @@ class UvEngine:
             raise EngineFailed(f"uv could not be started: {error.strerror}.") from error
 
 
-class _NoWheels(Unsatisfiable):
-    """It might go if these packages were built from source."""
-
-    def __init__(self, message: str, packages: frozenset[str]) -> None:
-        names = ", ".join(sorted(packages))
-        hint = f"Some versions of {names} come as source only; they are not built where others have wheels."
-        super().__init__(message, hint=hint)
-        self.packages = packages
-
-
-class _Downloads:
-    """MiB of MiB, from uv's lines at the start and end of each larger file."""
-
-    _START = re.compile(r"^Downloading (\S+) \(([\d.]+)([KMG])iB\)")
-    _END = re.compile(r"^ *Downloaded (\S+)")
-    _IN_MIB: ClassVar = {"K": 1 / 1024, "M": 1.0, "G": 1024.0}
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._sizes: dict[str, float] = {}
-        self._done: dict[str, float] = {}
-
-    @property
-    def running(self) -> bool:
-        return len(self._done) < len(self._sizes)
-
-    def line(self, line: str) -> None:
-        if match := self._START.match(line):
-            self._sizes[match[1]] = float(match[2]) * self._IN_MIB[match[3]]
-        elif match := self._END.match(line):
-            self._done[match[1]] = self._sizes.get(match[1], 0.0)
-        else:
-            return
-        done, total = sum(self._done.values()), sum(self._sizes.values())
-        self._report(Progress(phase="downloading", done=done, total=total, unit="MiB", detail=match[1]))
-
-
 @contextlib.asynccontextmanager
-async def _counting(directory: Path, total: int, report: Report, downloads: _Downloads) -> AsyncIterator[None]:
+async def _counting(directory: Path, total: int, report: Report, downloads: Downloads) -> AsyncIterator[None]:
     """Report how many packages are there while the block runs: uv says it only at the end."""
 
     async def count() -> None:
@@ -473,14 +399,6 @@ def _has_system_certificates() -> bool:
     return paths.capath is not None and any(os.scandir(paths.capath))
 
 
-def _indexes(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Name (or an empty string) and address of each index that the variables name."""
-    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
-        for entry in env.get(variable, "").split():
-            named = re.match(r"([A-Za-z0-9_.-]+)=(.+)", entry)
-            yield (named[1], named[2]) if named else ("", entry)
-
-
 def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
     """The packages of a pylock.toml that uv wrote whose markers hold here."""
     tables = tomllib.loads(output.read_text())["packages"]
@@ -520,18 +438,10 @@ def file_name(file: Mapping[str, Any]) -> str:
     return urllib.parse.unquote(urllib.parse.urlsplit(str(address)).path.rsplit("/", 1)[-1])
 
 
-def _yanked(lines: Sequence[str], fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
+def _withdrawn(lines: Sequence[str], fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
     new = {package.name for package in fresh}
-    found = re.findall(r"warning: `([\w.-]+)==(\S+)` is yanked(?: \(reason: \"(.*)\"\))?", "\n".join(lines))
-    return [
-        PlanWarning(
-            code="yanked",
-            package=canonicalize_name(name),
-            message=f"{name} {version} was withdrawn by its authors" + (f": {reason}" if reason else "."),
-        )
-        for name, version, reason in found
-        if canonicalize_name(name) in new
-    ]
+    found = yanked(lines).items()
+    return [PlanWarning(code="yanked", package=name, message=message) for name, message in found if name in new]
 
 
 def _prereleases(request: Request, fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
@@ -561,40 +471,6 @@ def _from_source(fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
         for package in fresh
         if package.origin is Origin.SDIST
     ]
-
-
-def _failure(lines: Sequence[str], what: str) -> EngineFailed | Unsatisfiable:
-    """uv's reason in one sentence: its first cause and its last hint (`error:`, `cause:`, `hint:` begin its lines)."""
-    text = "\n".join(lines)
-    # What a build back end said stands behind `[stderr]`, as long as it likes: the log has it.
-    parts = re.split(
-        r"^ *(error|cause|hint): ",
-        re.sub(r"\n *\[std(?:err|out)\]\n.*?(?=\nhint: |\Z)", "", text, flags=re.S),
-        flags=re.M,
-    )
-    said = [(kind, re.sub(r"\s+", " ", part).strip()) for kind, part in zip(parts[1::2], parts[2::2], strict=True)]
-    error = next((part for kind, part in said if kind == "error"), "")
-    causes = [part for kind, part in said if kind == "cause"]
-    hint = next((part for kind, part in reversed(said) if kind == "hint"), None)
-    if error.startswith("No solution found") and causes:
-        message = f"No set of packages meets all requirements: {_conclusion(causes[0])}"
-        wheels = frozenset(map(canonicalize_name, re.findall(r"Wheels are required for `([\w.-]+)`", text)))
-        return _NoWheels(message, wheels) if wheels else Unsatisfiable(message, hint=hint)
-    reason = ": ".join(dict.fromkeys(part.rstrip(".:") for part in [error, *causes[:2]] if part))
-    return EngineFailed(f"{what}: {_cut(reason) or 'uv ended without a reason'}.", hint=hint)
-
-
-def _conclusion(text: str, longest: int = 500) -> str:
-    """uv's derivation, or where that is long its last two steps: what was asked for, and what is in the way."""
-    steps = text.split(". And because ")
-    if len(text) <= longest or len(steps) < 2:
-        return _cut(text)
-    before = steps[-2].rpartition("we can conclude that ")[2]
-    return _cut(f"{before[:1].upper()}{before[1:]}. And because {steps[-1]}")
-
-
-def _cut(text: str, longest: int = 700) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,44 @@
+# Each target does its whole set-up in .venv; the machine needs Python 3.11 or later and nothing else.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint format bench relock clean
+
+help:  ## What there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.venv/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "envpanel needs Python 3.11 or later with venv; set PYTHON=/path/to/python."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+lab: .venv/ready  ## Set up, and walk through envpanel on a demo project in ./demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/tour.sh demo
+
+test: .venv/ready lint  ## Lint, types and all tests
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+
+format: .venv/ready  ## Put the code into the project's form
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+bench: .venv/ready  ## Measure clone, restore and install against plain uv, side by side
+	$(BIN)/python tests/bench.py
+
+relock: .venv/ready  ## Pin the bundled bases anew (needs a package index)
+	$(BIN)/python -m envpanel.bases.relock
+
+clean:  ## Remove what the other targets made
+	chmod -R u+w demo 2>/dev/null || true
+	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

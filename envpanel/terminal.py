@@ -1,0 +1,248 @@
+"""What the command line prints for people: tables, diffs, progress, errors. Colour only helps the words and signs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import click
+
+from envpanel.errors import EnvPanelError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from envpanel.history.index import HistoryEntry
+    from envpanel.model.diff import Diff
+    from envpanel.model.nouns import Package, PlanWarning, Progress, Record
+    from envpanel.service import Environment, Outcome, Preview, Verification
+
+_DONE = {
+    "create": "made",
+    "clone": "cloned from {cloned_from}",
+    "install": "installed",
+    "uninstall": "uninstalled",
+    "upgrade": "upgraded",
+    "restore": "restored from {restored_from}",
+    "describe": "described",
+    "archive": "deleted; its history stays",
+    "unarchive": "is back",
+}
+
+
+class Terminal:
+    """Standard output for results, standard error for progress, warnings and errors."""
+
+    @cached_property
+    def out(self) -> Console:
+        """Where results go."""
+        return _console(stderr=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """Where progress, warnings and errors go."""
+        return _console(stderr=True)
+
+    def environments(self, found: Sequence[Environment]) -> None:
+        """The list, by group."""
+        table = _table("", "kind", "head", "packages", "python", "state", "description")
+        group = None
+        for item in found:
+            if item.group != group:
+                group = item.group
+                table.add_row(f"[bold]{group.title}[/]")
+            kind = f"from {item.base}" if item.base else str(item.kind)
+            cells = (kind, f"r{item.head}", item.packages, item.python, item.state, item.description)
+            table.add_row(f"  {item.name}", *map(plain, cells))
+        self.out.print(table)
+
+    def history(self, name: str, entries: Sequence[HistoryEntry]) -> None:
+        """The lines of the history."""
+        table = _table("rev", "when", "who", "what", "changes", "why")
+        for entry in entries:
+            cells = (f"r{entry.number}", _local(entry.created), entry.author.name, entry.operation)
+            table.add_row(*map(plain, (*cells, entry.diff.counts, entry.message)))
+        if entries:
+            self.out.print(table)
+        else:
+            self.err.print(f"No revision of {plain(name)} matches.")
+
+    def packages(self, packages: Sequence[Package]) -> None:
+        """The packages, those that were asked for first."""
+        table = _table("package", "version", "manager", "", "since")
+        for package in sorted(packages, key=lambda item: (not item.requested, item.name)):
+            asked = "asked for" if package.requested else "pulled in"
+            table.add_row(*map(plain, (package.name, package.version, package.manager, asked, f"r{package.since}")))
+        self.out.print(table)
+
+    def record(self, record: Record) -> None:
+        """A revision."""
+        came = record.cloned_from or record.restored_from
+        lines = {
+            "for": record.group.title,
+            "kind": f"{record.kind}{' (deleted)' if record.archived else ''}",
+            "description": record.description or "—",
+            "base": record.base or "—",
+            "change": f"{record.operation}{f' ({came})' if came else ''} by {record.author.name}",
+            "when": _local(record.created),
+            "why": record.message or "—",
+            "Python": f"{record.python} on {record.platform}",
+            "asked for": ", ".join(record.requirements) or "nothing",
+            "packages": len(record.packages),
+        }
+        self.out.print(f"[bold]{record.ref}[/]")
+        table = _table("", "", headless=True)
+        for key, value in lines.items():
+            table.add_row(f"[dim]{key}[/]", plain(value))
+        self.out.print(table)
+        self.diff(record.diff)
+
+    def preview(self, preview: Preview) -> None:
+        """What a change would do."""
+        self.diff(preview.plan)
+        self.warnings(preview.warnings)
+        self.out.print(f"Nothing was changed. To do it: [bold]envpanel apply {preview.id}[/]", soft_wrap=True)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """What a change did."""
+        record = outcome.record
+        if not outcome.changed:
+            self.out.print(f"Nothing to change: {record.ref} is just that already.")
+            return
+        if record.diff:
+            self.diff(record.diff)
+        self.warnings(outcome.warnings)
+        done = _DONE.get(record.operation, record.operation)
+        text = done.format(cloned_from=record.cloned_from, restored_from=record.restored_from)
+        self.out.print(f"[bold]{record.ref}[/] {plain(text)} ({record.diff.counts or 'same packages'})")
+
+    def verification(self, result: Verification) -> None:
+        """What `verify` found."""
+        for problem in result.problems:
+            self.out.print(plain(f"{problem.what}: {problem.message}"), soft_wrap=True)
+        count = f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}"
+        self.out.print(f"{result.checked} record{'' if result.checked == 1 else 's'} checked, {count}.")
+
+    def diff(self, found: Diff) -> None:
+        """A diff; what was asked for first, what it pulled in below."""
+        from rich.text import Text
+
+        if not found:
+            self.out.print("The packages are the same.")
+            return
+        if found.python:
+            self.out.print(f"Python {found.python.old} → {found.python.new}")
+        one_sided = [(entry.name, entry.version, entry.requested) for entry in found.installed]
+        gone = [(entry.name, entry.version, entry.requested) for entry in found.uninstalled]
+        up = [(entry.name, f"{entry.old} → {entry.new}", entry.requested) for entry in found.upgraded]
+        down = [(entry.name, f"{entry.old} → {entry.new}", entry.requested) for entry in found.downgraded]
+        other = [
+            (
+                entry.name,
+                f"{entry.version} ({entry.old.manager} {entry.old.origin} → {entry.new.manager} {entry.new.origin})",
+                True,
+            )
+            for entry in found.changed
+        ]
+        for sign, word, colour, entries in (
+            ("+", "installed", "green", one_sided),
+            ("−", "uninstalled", "red", gone),
+            ("↑", "upgraded", "green", up),
+            ("↓", "downgraded", "yellow", down),
+            ("~", "changed", "cyan", other),
+        ):
+            if entries:
+                self.out.print(f"[dim]{word}[/]")
+            width = max((len(name) for name, _, _ in entries), default=0)
+            for name, value, requested in sorted(entries, key=lambda entry: not entry[2]):
+                note = "" if requested else "  (pulled in)"
+                self.out.print(Text.assemble((f"  {sign} ", colour), f"{name:<{width}}  {value}", (note, "dim")))
+
+    def warnings(self, warnings: Sequence[PlanWarning]) -> None:
+        """What a person would not expect."""
+        for warning in warnings:
+            self.warning(warning.message)
+
+    def warning(self, message: str, hint: str | None = None) -> None:
+        """A warning, and what to do."""
+        self.err.print(f"[yellow]Warning:[/] {plain(message)}")
+        if hint:
+            self.err.print(plain(hint))
+
+    def error(self, error: EnvPanelError) -> None:
+        """What happened, what to do, and where to read more."""
+        self.err.print(f"[bold red]Error:[/] {plain(error.message)}")
+        if error.hint:
+            self.err.print(plain(error.hint))
+        if error.log:
+            self.err.print(f"[dim]The log: {plain(error.log)}[/]", soft_wrap=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[Progress], None]]:
+        """Progress as a bar on a terminal, as lines elsewhere: one for each phase, and for each tenth of it."""
+        if not self.err.is_terminal:
+            last = ""
+
+            def line(progress: Progress) -> None:
+                nonlocal last
+                tenth = int(10 * progress.done / progress.total) if progress.total else 0
+                if last != (last := f"{progress.phase} {tenth}"):
+                    click.echo(str(progress), err=True)
+
+            yield line
+            return
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+        with Bars(*columns, console=self.err, transient=True) as bars:
+            task = bars.add_task("starting", total=None)
+
+            def bar(progress: Progress) -> None:
+                bars.update(task, description=plain(progress), completed=progress.done, total=progress.total or None)
+
+            yield bar
+
+
+def plain(text: object) -> str:
+    """Text that came from somebody, as text: no markup, no control characters."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else " " for char in str(text)))
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    # In a pipe or a file there is no width to fit, and a cut name is a wrong one.
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else 160
+    return Console(stderr=stderr, highlight=False, width=width, emoji=False)
+
+
+def _table(*columns: str, headless: bool = False) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=None if headless else box.SIMPLE_HEAD,
+        show_header=not headless,
+        pad_edge=False,
+        show_edge=False,
+        header_style="dim",
+    )
+    for column in columns:
+        narrow = column in ("head", "rev", "when", "packages", "python", "since", "state")
+        table.add_column(column, overflow="fold", no_wrap=narrow)
+    return table
+
+
+def _local(created: str) -> str:
+    """In the time zone of whoever looks."""
+    return f"{datetime.fromisoformat(created).astimezone():%Y-%m-%d %H:%M}"
