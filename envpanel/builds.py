@@ -33,10 +33,10 @@ class BuildLog:
         self.path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}-{secrets.token_hex(3)}.log"
         self._limit = limit
         self._size = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a", encoding="utf-8")
 
     def __enter__(self) -> BuildLog:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a", encoding="utf-8")
         return self
 
     def __exit__(

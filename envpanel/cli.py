@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from envpanel import __version__
-from envpanel.errors import Cancelled, EnvPanelError, Failed, NotFound
+from envpanel.errors import Cancelled, EnvPanelError, NotFound, StoreError
 from envpanel.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -351,10 +351,11 @@ def clone(session: Session, source: _Target, name: str, description: str | None,
     try:
         with session.progress() as report:
             _run(environments.build(name, report=report))
-    except Failed as error:
+    except (EnvPanelError, KeyboardInterrupt, asyncio.CancelledError) as error:
         # The clone is there and stays; only this machine has nothing to start it with yet.
-        text = f"{outcome.record.ref} is made, but could not be built here yet: {error.message}"
-        _warn(session, error.code, text, hint=f"It is built at its first use: envpanel build {name}")
+        failure = error if isinstance(error, EnvPanelError) else Cancelled("it was cancelled.")
+        text = f"{outcome.record.ref} is made, but not built here yet: {failure.message}"
+        _warn(session, failure.code, text, hint=f"It is built at its first use: envpanel build {name}")
     _print_outcome(session, outcome)
 
 
@@ -378,11 +379,9 @@ def _change(session: Session, name: str, make: Callable[[Environments], Change],
 @_dry_run
 def install(session: Session, name: str, specs: tuple[str, ...], message: str, dry_run: bool) -> None:
     """Install packages, or change which versions are asked for."""
-    from envpanel.model import requirements
     from envpanel.model.change import Install
 
-    asked = tuple(requirements.normalise(spec) for spec in specs)
-    _change(session, name, lambda _: Install(requirements=asked), message, dry_run)
+    _change(session, name, lambda _: Install.of(*specs), message, dry_run)
 
 
 @_command("uninstall", examples="envpanel uninstall churn-features cowsay")
@@ -392,10 +391,9 @@ def install(session: Session, name: str, specs: tuple[str, ...], message: str, d
 @_dry_run
 def uninstall(session: Session, name: str, names: tuple[str, ...], message: str, dry_run: bool) -> None:
     """Uninstall packages, and what nothing needs then."""
-    from envpanel.model import change
+    from envpanel.model.change import Uninstall
 
-    wanted = change.Uninstall(packages=change.names(names))
-    _change(session, name, lambda _: wanted, message, dry_run)
+    _change(session, name, lambda _: Uninstall.of(*names), message, dry_run)
 
 
 @_command("upgrade", examples="envpanel upgrade churn-features pandas\nenvpanel upgrade churn-features --dry-run")
@@ -407,10 +405,9 @@ def upgrade(session: Session, name: str, names: tuple[str, ...], message: str, d
     """Upgrade packages as far as the requirements allow.
 
     Those that are named, or all of them."""
-    from envpanel.model import change
+    from envpanel.model.change import Upgrade
 
-    wanted = change.Upgrade(packages=change.names(names))
-    _change(session, name, lambda _: wanted, message, dry_run)
+    _change(session, name, lambda _: Upgrade.of(*names), message, dry_run)
 
 
 @_command("restore", examples="envpanel restore churn-features 1")
@@ -591,6 +588,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         raise SystemExit(1) from None
     except EnvPanelError as error:
         _fail(session, error)
+    except OSError as error:
+        _fail(session, StoreError(f"{error.filename or 'The disk'}: {error.strerror}."))
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
@@ -625,15 +624,20 @@ def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 def _signature(message: str) -> Signature:
     """The author as the command line knows it: the user of a hub, else the OS user; vouched for by nobody."""
-    import getpass
+    import pwd
 
     from envpanel.model.nouns import Author, Via
     from envpanel.service import Signature
 
-    if len(message) > 2000 or not all(char.isprintable() or char == "\n" for char in message):
-        raise click.UsageError("The message must be printable text of at most 2000 characters.")
-    username = os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    return Signature(author=Author(username=username, name=username), via=Via.CLI, message=message)
+    try:
+        entry = pwd.getpwuid(os.getuid())
+        username, name = entry.pw_name, entry.pw_gecos.split(",")[0].strip()
+    except KeyError:
+        # A container often runs as a number that has no name.
+        username = name = str(os.getuid())
+    if hub_user := os.environ.get("JUPYTERHUB_USER"):
+        username = name = hub_user
+    return Signature(author=Author(username=username, name=name or username), via=Via.CLI, message=message)
 
 
 def _print_path(session: Session, path: Path) -> None:

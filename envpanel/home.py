@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +74,7 @@ def open_environments(home: str, environ: Mapping[str, str], *, bundle: Bundle |
         index=local / "index" / f"{identity}.sqlite",
         bundle=bundle or Bundle.shipped(),
         # A cache for each OS user: prefixes share its inodes, and one user may not link another's.
-        engine=UvEngine(uv=uv, cache=cache / "uv" / getpass.getuser(), environ=environ, settings=chosen),
+        engine=UvEngine(uv=uv, cache=cache / "uv" / str(os.getuid()), environ=environ, settings=chosen),
         interpreters=Interpreters(uv, environ, chosen.python_search_path),
         settings=chosen,
     )

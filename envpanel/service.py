@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from envpanel import process
 from envpanel.bases.bundle import Bundle
 from envpanel.bases.revision import first_revision
 from envpanel.builds import BuildLog, Builds, turn
@@ -37,6 +38,7 @@ from envpanel.errors import (
     OtherPlatform,
     RecordDamaged,
     Refused,
+    StoreError,
 )
 from envpanel.history.index import HistoryEntry, Index, entry_of
 from envpanel.history.ledger import Ledger, Problem
@@ -59,6 +61,8 @@ from envpanel.model.nouns import (
     State,
     Via,
     check_name,
+    check_text,
+    is_name,
 )
 from envpanel.model.plan import Plan, SavedPlan
 from envpanel.model.target import default_python, this_platform
@@ -179,6 +183,8 @@ class Environments:
             NotFound: with the closest name, where there is no such environment or revision.
             RecordDamaged: it does not hold what its digest says.
         """
+        if not is_name(name):
+            raise self._unknown(name)
         try:
             return self.ledger.head(name) if number is None else self.ledger.get(name, number)
         except NotFound:
@@ -372,6 +378,8 @@ class Environments:
         self, name: str, change: Change, by: Signature, report: Report, *, confirmed: SavedPlan | None = None
     ) -> Outcome:
         started = time.monotonic()
+        by = replace(by, message=process.redacted(check_text(by.message, "message")))
+        check_text(str(change.arguments.get("description") or ""), "description", longest=500)
         # The head that the change was decided on is the one before any wait.
         seen = await asyncio.to_thread(self._open, name, change)
         if confirmed is not None and not isinstance(change, changes.Install | changes.Uninstall):
@@ -672,13 +680,21 @@ class Environments:
     async def _logged(self, name: str) -> AsyncIterator[BuildLog]:
         """A log for what happens in the block; where that fails, the error names the file, which stays."""
         limit = int(self._settings.limits.log_mib * 1024 * 1024)
-        with BuildLog(self._cache / "logs", name, limit) as log:
+        folder = self._cache / "logs"
+        try:
+            opened = BuildLog(folder, name, limit)
+        except OSError as error:
+            raise StoreError(f"{folder} could not be written: {error.strerror}.") from error
+        with opened as log:
             try:
                 yield log
             except Failed as error:
                 log(f"{error.message} {error.hint or ''}".rstrip())
                 error.log = str(log.path)
                 raise
+            except OSError as error:
+                # A full or read-only disk, met anywhere on the way.
+                raise StoreError(f"{error.filename or 'The disk'} could not be written: {error.strerror}.") from error
 
 
 async def _finished(work: Coroutine[Any, Any, _Result]) -> _Result:

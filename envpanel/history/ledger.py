@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from envpanel.errors import FormatTooNew, KeyExists, KeyMissing, NotFound, RecordDamaged, StoreError
 from envpanel.history.store import Store
 from envpanel.model import wire
-from envpanel.model.nouns import FORMAT, Record
+from envpanel.model.nouns import FORMAT, Record, is_name
 
 _NUMBER = re.compile(r"(\d{8})\.json")
 
@@ -37,7 +37,8 @@ class Ledger:
 
     def names(self) -> list[str]:
         """The environments that have a record, or had the first one begun, sorted."""
-        return [entry.rstrip("/") for entry in self.store.list("environments") if entry.endswith("/")]
+        folders = [entry.rstrip("/") for entry in self.store.list("environments") if entry.endswith("/")]
+        return [name for name in folders if is_name(name)]
 
     def head(self, name: str) -> Record:
         """The newest record.

@@ -85,6 +85,15 @@ class Install(Change):
     resolves = True
     requirements: tuple[str, ...]
 
+    @classmethod
+    def of(cls, *specs: str) -> Install:
+        """Of specifications as they were typed.
+
+        Raises:
+            InvalidRequirement: one of them is not one.
+        """
+        return cls(requirements=tuple(requirements.normalise(spec) for spec in specs))
+
     def apply(self, definition: Definition) -> Definition:
         _alive(definition)
         merged = requirements.merge(definition.requirements, self.requirements)
@@ -100,6 +109,15 @@ class Uninstall(Change):
     resolves = True
     packages: tuple[str, ...]
 
+    @classmethod
+    def of(cls, *specs: str) -> Uninstall:
+        """Of names as they were typed.
+
+        Raises:
+            InvalidRequirement: one is not a name, or more than a name.
+        """
+        return cls(packages=names(specs))
+
     def apply(self, definition: Definition) -> Definition:
         _alive(definition)
         return replace(definition, requirements=requirements.without(definition.requirements, self.packages))
@@ -112,6 +130,15 @@ class Upgrade(Change):
     operation = "upgrade"
     resolves = True
     packages: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *specs: str) -> Upgrade:
+        """Of names as they were typed.
+
+        Raises:
+            InvalidRequirement: one is not a name, or more than a name.
+        """
+        return cls(packages=names(specs))
 
     def apply(self, definition: Definition) -> Definition:
         _alive(definition)

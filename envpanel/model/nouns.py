@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from envpanel.errors import InvalidName
+from envpanel.errors import InvalidInput, InvalidName
 from envpanel.model.diff import Diff
 
 FORMAT = 1
@@ -83,7 +83,7 @@ def check_name(name: str) -> str:
     Raises:
         InvalidName: with a suggestion where one can be made of it.
     """
-    if _NAME.fullmatch(name):
+    if is_name(name):
         return name
     shown = name if len(name) <= 80 else f"{name[:77]}..."
     suggestion = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9_-]+", "-", name.casefold())).strip("-_")
@@ -91,8 +91,26 @@ def check_name(name: str) -> str:
     raise InvalidName(
         f"{shown!r} cannot be the name of an environment: it must begin with a lower-case letter and hold "
         "only a-z, 0-9, '-' and '_', at most 64 characters.",
-        hint=f"Try {suggestion!r}." if _NAME.fullmatch(suggestion) else None,
+        hint=f"Try {suggestion!r}." if is_name(suggestion) else None,
     )
+
+
+def is_name(name: str) -> bool:
+    """Whether an environment may have this name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def check_text(text: str, what: str, *, longest: int = 2000) -> str:
+    """The text itself where it may stand in the history: `what` it is names it in the sentence.
+
+    Raises:
+        InvalidInput: too long, or with control characters.
+    """
+    if len(text) > longest:
+        raise InvalidInput(f"The {what} is too long: {len(text)} characters, and at most {longest} are kept.")
+    if not all(char.isprintable() or char == "\n" for char in text):
+        raise InvalidInput(f"The {what} has characters in it that cannot be printed.")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)

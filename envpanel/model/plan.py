@@ -62,7 +62,9 @@ class Plan:
     @property
     def changes_nothing(self) -> bool:
         """Whether a revision of it would say nothing: the same decisions, the same files."""
-        if self.head is None or isinstance(self.change, changes.Restore):
+        if self.head is None:
+            return False
+        if isinstance(self.change, changes.Restore) and self.change.revision != self.head.number:
             return False
         return self.definition == self.head.definition and self.content_id == self.head.content_id
 

@@ -91,7 +91,7 @@ class Prefixes:
         folder = self.root / key
         with _sentence(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self.sweep(key)
+            self.sweep()
             build_id = secrets.token_hex(4)
             lock = os.open(folder / f"{build_id}.lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -131,21 +131,23 @@ class Prefixes:
             finally:
                 temp.unlink()
 
-    def sweep(self, key: str) -> None:
+    def sweep(self) -> None:
         """Remove what killed builders left: directories that no READY names and whose lock is free."""
-        named = self._named(key)
-        for lock in self._children(key, "*.lock"):
-            directory = lock.with_suffix("")
-            descriptor = _take(lock)
-            if descriptor is None:
-                continue
-            try:
-                if directory.name not in named:
-                    remove_tree(directory)
-                lock.with_suffix(".ready").unlink(missing_ok=True)
-                lock.unlink(missing_ok=True)
-            finally:
-                os.close(descriptor)
+        for lock in self.root.glob("*/*.lock"):
+            self._sweep(lock)
+
+    def _sweep(self, lock: Path) -> None:
+        directory = lock.with_suffix("")
+        descriptor = _take(lock)
+        if descriptor is None:
+            return
+        try:
+            if directory.name not in self._named(directory.parent.name):
+                remove_tree(directory)
+            lock.with_suffix(".ready").unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
     def _named(self, key: str) -> set[str]:
         """The directories that a READY names, the damaged ones that were rebuilt included."""
