@@ -14,6 +14,9 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Streams = Literal["both", "stdout", "stderr"]
 
 GRACE_SECONDS = 3.0
 _CHUNK = 1 << 16
@@ -68,11 +71,11 @@ async def run(
     on_line: Callable[[str], None] | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - it ends a group, which asyncio.timeout alone does not
     pass_fds: Sequence[int] = (),
-    only_errors: bool = False,
+    streams: Streams = "both",
 ) -> Finished:
     """Run a program to its end.
 
-    Both of its outputs come as one stream of lines, or standard error alone with `only_errors`. Where the caller is
+    The output that `streams` names comes as one stream of lines. Where the caller is
     cancelled, or after `timeout` seconds, the program's whole group is ended before this returns. `pass_fds` stay open
     in it: a lock among them is held until the last of its children is gone, even where we are killed.
 
@@ -101,8 +104,8 @@ async def run(
             env=dict(env),
             cwd=cwd,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL if only_errors else write_end,
-            stderr=write_end,
+            stdout=asyncio.subprocess.DEVNULL if streams == "stderr" else write_end,
+            stderr=asyncio.subprocess.DEVNULL if streams == "stdout" else write_end,
             start_new_session=True,
             pass_fds=tuple(pass_fds),
         )

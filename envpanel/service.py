@@ -62,7 +62,6 @@ from envpanel.model.nouns import (
     Via,
     check_name,
     check_text,
-    is_name,
 )
 from envpanel.model.plan import Plan, SavedPlan
 from envpanel.model.target import default_python, this_platform
@@ -183,8 +182,6 @@ class Environments:
             NotFound: with the closest name, where there is no such environment or revision.
             RecordDamaged: it does not hold what its digest says.
         """
-        if not is_name(name):
-            raise self._unknown(name)
         try:
             return self.ledger.head(name) if number is None else self.ledger.get(name, number)
         except NotFound:

@@ -171,15 +171,15 @@ class Terminal:
 
     def warning(self, message: str, hint: str | None = None) -> None:
         """A warning, and what to do."""
-        self.err.print(f"[yellow]Warning:[/] {plain(message)}")
+        self.err.print(f"[yellow]Warning:[/] {plain(message)}", soft_wrap=True)
         if hint:
-            self.err.print(plain(hint))
+            self.err.print(plain(hint), soft_wrap=True)
 
     def error(self, error: EnvPanelError) -> None:
         """What happened, what to do, and where to read more."""
-        self.err.print(f"[bold red]Error:[/] {plain(error.message)}")
+        self.err.print(f"[bold red]Error:[/] {plain(error.message)}", soft_wrap=True)
         if error.hint:
-            self.err.print(plain(error.hint))
+            self.err.print(plain(error.hint), soft_wrap=True)
         if error.log:
             self.err.print(f"[dim]The log: {plain(error.log)}[/]", soft_wrap=True)
 

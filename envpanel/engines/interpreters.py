@@ -61,9 +61,8 @@ class Interpreters:
         env = process.allowed(self._environ, ["UV_PYTHON_INSTALL_DIR"])
         env |= {"PATH": os.pathsep.join(self._folders()), "UV_NO_CONFIG": "1", "NO_COLOR": "1"}
         env |= {"UV_PYTHON_DOWNLOADS": "never"}
-        lines: list[str] = []
-        argv = [self._uv, "python", "list", "--only-installed", "--output-format", "json", "--quiet"]
-        finished = await process.run(argv, env=env, cwd=Path("/"), on_line=lines.append, timeout=60)
+        argv = [self._uv, "python", "list", "--only-installed", "--output-format", "json"]
+        finished = await process.run(argv, env=env, cwd=Path("/"), streams="stdout", timeout=60)
         try:
             entries = json.loads("\n".join(finished.lines))
         except ValueError:

@@ -27,7 +27,7 @@ from envpanel import process
 from envpanel.engines.download import fetch
 from envpanel.engines.interface import Log, Report, Request, Resolution
 from envpanel.engines.interpreters import Interpreter
-from envpanel.engines.uv_texts import Downloads, NoWheels, failure, yanked
+from envpanel.engines.uv_texts import Downloads, NoWheels, not_done, unresolved, yanked
 from envpanel.errors import EngineFailed, Unsatisfiable
 from envpanel.model import requirements, wire
 from envpanel.model.lock import Lock, LockedPackage, lock
@@ -142,7 +142,7 @@ class UvEngine:
                     break
                 log(f"(exit code {finished.code})")
             else:
-                raise failure(finished.lines, "The packages could not be installed")
+                raise not_done(finished.lines, "The packages could not be installed")
         _check(lock, directory, interpreter)
         report(Progress(phase="installing", done=total, total=total, unit="packages"))
 
@@ -213,9 +213,9 @@ class UvEngine:
         argv += ["--python", interpreter.path, "--python-version", python]
         argv += [*(["--generate-hashes"] if hashes else []), *options]
         # Not --quiet: it would also leave out the warning about yanked versions. The lock goes to standard output, too.
-        finished = await self._run(argv, output.parent, on_line=log, only_errors=True)
+        finished = await self._run(argv, output.parent, on_line=log, streams="stderr")
         if finished.code != 0:
-            raise failure(finished.lines, "The requirements could not be resolved")
+            raise unresolved(finished.lines)
         return finished.lines
 
     async def _wheel(
@@ -244,7 +244,7 @@ class UvEngine:
             ]
             finished = await self._run(argv, scratch, on_line=log)
             if finished.code != 0:
-                raise failure(finished.lines, f"{package.name} {package.version} could not be built from source")
+                raise not_done(finished.lines, f"{package.name} {package.version} could not be built from source")
             folder.mkdir(parents=True, exist_ok=True)
             # Renamed into place: another process may be at the same.
             for wheel in out.glob("*.whl"):
@@ -305,7 +305,7 @@ class UvEngine:
         env: Mapping[str, str] | None = None,
         on_line: Log | None = None,
         pass_fds: tuple[int, ...] = (),
-        only_errors: bool = False,
+        streams: process.Streams = "both",
     ) -> process.Finished:
         minutes = self._settings.limits.build_minutes
         try:
@@ -316,7 +316,7 @@ class UvEngine:
                 on_line=on_line,
                 timeout=minutes * 60,
                 pass_fds=pass_fds,
-                only_errors=only_errors,
+                streams=streams,
             )
         except process.TimedOut as error:
             raise EngineFailed(

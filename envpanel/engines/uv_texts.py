@@ -53,25 +53,41 @@ class Downloads:
         self._report(Progress(phase="downloading", done=done, total=total, unit="MiB", detail=match[1]))
 
 
-def failure(lines: Sequence[str], what: str) -> EngineFailed | Unsatisfiable:
-    """uv's reason in one sentence: its first cause and its last hint (`error:`, `cause:`, `hint:` begin its lines)."""
-    text = "\n".join(lines)
-    # What a build back end said stands behind `[stderr]`, as long as it likes: the log has it.
-    parts = re.split(
-        r"^ *(error|cause|hint): ",
-        re.sub(r"\n *\[std(?:err|out)\]\n.*?(?=\nhint: |\Z)", "", text, flags=re.S),
-        flags=re.M,
-    )
-    said = [(kind, re.sub(r"\s+", " ", part).strip()) for kind, part in zip(parts[1::2], parts[2::2], strict=True)]
-    error = next((part for kind, part in said if kind == "error"), "")
-    causes = [part for kind, part in said if kind == "cause"]
-    hint = next((part for kind, part in reversed(said) if kind == "hint"), None)
-    if error.startswith("No solution found") and causes:
-        message = f"No set of packages meets all requirements: {_conclusion(causes[0])}"
-        wheels = frozenset(map(canonicalize_name, re.findall(r"Wheels are required for `([\w.-]+)`", text)))
-        return NoWheels(message, wheels) if wheels else Unsatisfiable(message, hint=hint)
-    reason = ": ".join(dict.fromkeys(part.rstrip(".:") for part in [error, *causes[:2]] if part))
-    return EngineFailed(f"{what}: {_cut(reason) or 'uv ended without a reason'}.", hint=hint)
+def unresolved(lines: Sequence[str]) -> EngineFailed | Unsatisfiable:
+    """Why a resolution ended, in one sentence."""
+    said = _Said(lines)
+    if not said.error.startswith("No solution found") or not said.causes:
+        return not_done(lines, "The requirements could not be resolved")
+    if "network was disabled" in (said.hint or ""):
+        return not_done(lines, "The requirements could not be resolved offline")
+    message = f"No set of packages meets all requirements: {_conclusion(said.causes[0])}"
+    wheels = frozenset(map(canonicalize_name, re.findall(r"Wheels are required for `([\w.-]+)`", said.text)))
+    return NoWheels(message, wheels) if wheels else Unsatisfiable(message, hint=said.hint)
+
+
+def not_done(lines: Sequence[str], what: str) -> EngineFailed:
+    """Why something else ended, in one sentence."""
+    said = _Said(lines)
+    # "No solution found when resolving dependencies" says less than its cause.
+    error = "" if said.error.startswith("No solution found") and said.causes else said.error
+    causes = [_conclusion(cause) for cause in said.causes[:2]]
+    reason = ": ".join(dict.fromkeys(part.rstrip(".:") for part in (error, *causes) if part))
+    return EngineFailed(f"{what}: {_cut(reason) or 'uv ended without a reason'}.", hint=said.hint)
+
+
+class _Said:
+    """What uv wrote at its end: `error:`, one or more `cause:` and perhaps a `hint:`, each over several lines."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.text = "\n".join(lines)
+        # What a build back end said stands behind `[stderr]`, as long as it likes: the log has it.
+        brief = re.sub(r"\n *\[std(?:err|out)\]\n.*?(?=\nhint: |\Z)", "", self.text, flags=re.DOTALL)
+        parts = re.split(r"^ *(error|cause|hint): ", brief, flags=re.MULTILINE)
+        said = [(kind, re.sub(r"\s+", " ", part).strip()) for kind, part in zip(parts[1::2], parts[2::2], strict=True)]
+        self.error = next((part for kind, part in said if kind == "error"), "")
+        self.causes = [part for kind, part in said if kind == "cause"]
+        # The last hint is the most precise: that a password is missing, say, rather than that a name is unknown.
+        self.hint = next((part for kind, part in reversed(said) if kind == "hint"), None)
 
 
 def _conclusion(text: str, longest: int = 500) -> str:

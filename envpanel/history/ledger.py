@@ -47,6 +47,8 @@ class Ledger:
             NotFound: there is none.
             RecordDamaged: it does not hold what its digest says.
         """
+        if not is_name(name):
+            raise NotFound(f"There is no environment {name[:80]!r} in this project.")
         # A hint may be lost or wrong, and a listing may be late: each is only where probing starts.
         number = self._hint(name)
         if not (number and self._exists(name, number)):
@@ -64,6 +66,8 @@ class Ledger:
             NotFound: there is none of this number.
             RecordDamaged: it does not hold what its digest says.
         """
+        if not is_name(name):
+            raise NotFound(f"There is no environment {name[:80]!r} in this project.")
         try:
             data = self.store.get(_key(name, number))
         except KeyMissing as error:
