@@ -22,7 +22,7 @@ lab: .venv/ready  ## Set up, and walk through envpanel on a demo project in ./de
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/tour.sh demo
 
 test: .venv/ready lint  ## Lint, types and all tests
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: .venv/ready
 	$(BIN)/ruff check .

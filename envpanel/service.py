@@ -366,8 +366,9 @@ class Environments:
         """
         record = await asyncio.to_thread(self._settled, name, number)
         lock = await asyncio.to_thread(self.lock, record)
+        parent = await asyncio.to_thread(self._before, record)
         async with self._logged(name) as log:
-            return await self._builds.ensure(record.content_id, lock, report=report, log=log)
+            return await self._builds.ensure(record.content_id, lock, parent=parent, report=report, log=log)
 
     # How
 
@@ -393,7 +394,7 @@ class Environments:
                 await asyncio.to_thread(self._keep_wheels, plan)
                 # A clone is committed at once: what it needs is its source's, and built where it is used.
                 if change.resolves or isinstance(change, changes.Restore):
-                    await self._builds.ensure(plan.content_id, plan.lock, parent=head, report=report, log=log)
+                    await self._built(plan, report, log)
                 duration = round(time.monotonic() - started, 3)
                 try:
                     record = await _finished(asyncio.to_thread(self._commit, plan, by, duration, log.text()))
@@ -435,27 +436,37 @@ class Environments:
         """The plan of a change whose lock is known: of this `digest`, or of the revision that it goes back to."""
         before = head
         if isinstance(change, changes.Clone):
-            before = self.show(change.source.name, change.source.revision)
-            definition, source = change.apply(before.definition), before
+            before = source = self.show(change.source.name, change.source.revision)
+            definition = change.apply(source.definition)
         elif isinstance(change, changes.Create):
-            definition, source = change.apply(), None
+            source, definition = None, change.apply()
         else:
             assert head is not None
-            definition = change.apply(head.definition)
             source = self.show(name, change.revision) if isinstance(change, changes.Restore) else head
-        if digest is not None:
-            lock = Lock.from_toml(self.ledger.get_blob(digest).decode())
+            definition = change.apply(head.definition)
+        if digest is not None and (source is None or source.digests.lock != digest):
+            lock, source = Lock.from_toml(self.ledger.get_blob(digest).decode()), None
         else:
-            assert source is not None
-            lock = self.lock(source)
+            lock = None
         return Plan(
             environment=name,
             change=change,
             head=head,
             definition=definition,
             lock=lock,
+            source=source,
             before=before.packages if before is not None else (),
         )
+
+    async def _built(self, plan: Plan, report: Report, log: Log) -> None:
+        """Make sure that this machine has the prefix of a plan."""
+        lock = plan.lock
+        if lock is None:
+            assert plan.source is not None
+            if await self.prefix(plan.source) is not None:
+                return
+            lock = await asyncio.to_thread(self.lock, plan.source)
+        await self._builds.ensure(plan.content_id, lock, parent=plan.head, report=report, log=log)
 
     def _commit(self, plan: Plan, by: Signature, duration: float, log: str) -> Record:
         change, head = plan.change, plan.head
@@ -468,12 +479,7 @@ class Environments:
         elif isinstance(change, changes.Restore):
             restored_from = RevisionRef(name=plan.environment, revision=change.revision)
         definition = plan.definition
-        text = environment_yml.dump(plan.environment, plan.lock)
-        digests = Digests(
-            lock=self.ledger.put_blob(plan.lock.to_toml().encode()),
-            yaml=self.ledger.put_blob(text.encode()),
-            log=self.ledger.put_blob(log.encode()) if log else None,
-        )
+        digests = replace(self._files(plan), log=self.ledger.put_blob(log.encode()) if log else None)
         record = Record(
             id=secrets.token_hex(16),
             number=plan.number,
@@ -492,8 +498,8 @@ class Environments:
             operation=change.operation,
             arguments=change.arguments,
             message=by.message,
-            python=plan.lock.python,
-            platform=plan.lock.platform,
+            python=plan.python,
+            platform=plan.platform,
             requirements=definition.requirements,
             packages=plan.packages,
             diff=plan.diff,
@@ -506,6 +512,23 @@ class Environments:
             record = replace(record, format=head.format)
         return self.ledger.commit(record)
 
+    def _files(self, plan: Plan) -> Digests:
+        """Lock and YAML of a plan, stored."""
+        if plan.lock is not None:
+            texts = plan.lock.to_toml(), environment_yml.dump(plan.environment, plan.lock)
+            lock, yaml = (self.ledger.put_blob(text.encode()) for text in texts)
+            return Digests(lock=lock, yaml=yaml)
+        source = plan.source
+        assert source is not None
+        if source.environment == plan.environment:
+            return Digests(lock=source.digests.lock, yaml=source.digests.yaml)
+        # A base that nobody has used yet has its files in the bundle only.
+        text = environment_yml.renamed(self.file(source, "yaml"), plan.environment)
+        lock = source.digests.lock
+        if source.environment in self._bundle:
+            lock = self.ledger.put_blob(self.file(source, "lock").encode())
+        return Digests(lock=lock, yaml=self.ledger.put_blob(text.encode()))
+
     def _keep_wheels(self, plan: Plan) -> None:
         for path in plan.wheels.values():
             self.ledger.put_blob(path.read_bytes())
@@ -517,9 +540,16 @@ class Environments:
             change=plan.change,
             head=plan.head.number if plan.head is not None else None,
             head_digest=plan.head.digest if plan.head is not None else None,
-            lock=self.ledger.put_blob(plan.lock.to_toml().encode()),
+            lock=self._files(plan).lock,
         )
         return Preview(plan=plan.diff, id=self.ledger.put_blob(saved.to_json()), warnings=plan.warnings)
+
+    def _before(self, record: Record) -> Record | None:
+        """The revision that this one came from: most of its bytecode will do here."""
+        if record.parent is not None:
+            return self.show(record.environment, record.parent)
+        source = record.cloned_from
+        return self.show(source.name, source.revision) if source is not None else None
 
     def _saved(self, plan_id: str) -> SavedPlan:
         try:

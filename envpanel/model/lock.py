@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from envpanel.errors import RecordDamaged
 from envpanel.model import wire
-from envpanel.model.nouns import Manager, Origin, Package
+from envpanel.model.nouns import Manager, Origin, Package, as_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +119,11 @@ def lock(packages: Iterable[LockedPackage], *, python: str, platform: str, engin
 def packages_of(
     lock: Lock, *, requested: frozenset[str], number: int, parent: Iterable[Package] = ()
 ) -> tuple[Package, ...]:
-    """The packages of revision `number`, each with the revision that brought its version (`since`).
-
-    `parent` are the packages of the revision before: what is the same there keeps its `since`.
-    """
-    before = {package.name: package for package in parent}
-    result = []
-    for locked in lock.packages:
-        was = before.get(locked.name)
-        source = (locked.version, lock.engine, locked.origin)
-        same = was is not None and (was.version, was.manager, was.origin) == source
-        package = Package(
-            name=locked.name,
-            version=locked.version,
-            manager=lock.engine,
-            origin=locked.origin,
-            requested=locked.name in requested,
-            since=was.since if same and was is not None else number,
-        )
-        result.append(package)
-    return tuple(result)
+    """The packages of revision `number`: see `nouns.as_of`."""
+    packages = [
+        Package(name=item.name, version=item.version, manager=lock.engine, origin=item.origin) for item in lock.packages
+    ]
+    return as_of(packages, requested=requested, number=number, parent=parent)
 
 
 def _table(package: LockedPackage) -> dict[str, Any]:

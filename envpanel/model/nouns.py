@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -143,6 +144,24 @@ class Package:
     origin: Origin = Origin.INDEX
     requested: bool = False
     since: int = 1
+
+
+def as_of(
+    packages: Iterable[Package], *, requested: frozenset[str], number: int, parent: Iterable[Package] = ()
+) -> tuple[Package, ...]:
+    """These packages as revision `number` has them: which are asked for, and the revision that brought each version.
+
+    `parent` are the packages of the revision before: what is the same there keeps its `since`.
+    """
+    before = {(item.name, item.version, item.manager, item.origin): item.since for item in parent}
+    return tuple(
+        replace(
+            item,
+            requested=item.name in requested,
+            since=before.get((item.name, item.version, item.manager, item.origin), number),
+        )
+        for item in packages
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

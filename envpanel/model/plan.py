@@ -13,7 +13,7 @@ from envpanel.model import requirements, wire
 from envpanel.model.change import Change
 from envpanel.model.diff import Diff, diff
 from envpanel.model.lock import Lock, packages_of
-from envpanel.model.nouns import Definition, Package, PlanWarning, Record
+from envpanel.model.nouns import Definition, Package, PlanWarning, Record, as_of
 from envpanel.model.target import Target
 
 
@@ -21,17 +21,26 @@ from envpanel.model.target import Target
 class Plan:
     """What a change does to `head` (None: it makes a new environment).
 
-    `before` are the packages that the diff is against. `wheels` are the files that the home has to keep, by sha256.
+    What it comes to is either a `lock` that was resolved, or that of `source`, a revision there is: a clone, a restore
+    and a change of the description read no lock and take no longer with more packages. `before` are the
+    packages that the diff is against; `wheels` the files that the home has to keep, by sha256.
     """
 
     environment: str
     change: Change
     head: Record | None
     definition: Definition
-    lock: Lock
+    lock: Lock | None = None
+    source: Record | None = None
     before: tuple[Package, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
     wheels: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def _content(self) -> Lock | Record:
+        content = self.source if self.lock is None else self.lock
+        assert content is not None, "a plan has a lock or a source"
+        return content
 
     @property
     def number(self) -> int:
@@ -39,25 +48,38 @@ class Plan:
         return 1 if self.head is None else self.head.number + 1
 
     @property
+    def python(self) -> str:
+        """The minor version of Python."""
+        return self._content.python
+
+    @property
+    def platform(self) -> str:
+        """The platform of the files."""
+        return self._content.platform
+
+    @property
+    def content_id(self) -> str:
+        """The identity of what is to be built."""
+        content = self._content
+        return content.content_id if isinstance(content, Record) else content.content_id()
+
+    @property
     def packages(self) -> tuple[Package, ...]:
-        """The packages of that revision."""
-        requested = requirements.requested_names(
-            self.definition.requirements, Target(python=self.lock.python).environment
-        )
+        """The packages of the revision."""
+        environment = Target(python=self.python).environment
+        requested = requirements.requested_names(self.definition.requirements, environment)
         # `since` counts this environment's own revisions: what a clone was cloned with came with its first.
         parent = self.head.packages if self.head is not None else ()
-        return packages_of(self.lock, requested=requested, number=self.number, parent=parent)
+        content = self._content
+        if isinstance(content, Record):
+            return as_of(content.packages, requested=requested, number=self.number, parent=parent)
+        return packages_of(content, requested=requested, number=self.number, parent=parent)
 
     @property
     def diff(self) -> Diff:
         """What is different from before."""
         python = self.head.python if self.head is not None else None
-        return diff(self.before, self.packages, old_python=python, new_python=self.lock.python)
-
-    @property
-    def content_id(self) -> str:
-        """The identity of what is to be built."""
-        return self.lock.content_id()
+        return diff(self.before, self.packages, old_python=python, new_python=self.python)
 
     @property
     def changes_nothing(self) -> bool:
