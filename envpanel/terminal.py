@@ -51,16 +51,19 @@ class Terminal:
 
     def environments(self, found: Sequence[Environment]) -> None:
         """The list, by group."""
-        table = _table("", "kind", "head", "packages", "python", "state", "description")
-        group = None
-        for item in found:
-            if item.group != group:
-                group = item.group
-                table.add_row(f"[bold]{group.title}[/]")
-            kind = f"from {item.base}" if item.base else str(item.kind)
-            cells = (kind, f"r{item.head}", item.packages, item.python, item.state, item.description)
-            table.add_row(f"  {item.name}", *map(plain, cells))
-        self.out.print(table)
+        from rich.padding import Padding
+
+        width = min(max((len(item.name) for item in found), default=0), 40)
+        for group in dict.fromkeys(item.group for item in found):
+            members = [item for item in found if item.group == group]
+            self.out.print(f"[bold]{group.title}[/]  [dim]{len(members)}[/]")
+            for item in members:
+                count = f"{item.packages} package{'' if item.packages == 1 else 's'}"
+                facts = f"r{item.head} · {count} · Python {item.python} · {item.state}"
+                self.out.print(f"  {item.name:<{width}}  {item.kind.upper():<6}  {facts}", soft_wrap=True)
+                below = " · ".join(filter(None, [item.description, f"from {item.base}" if item.base else ""]))
+                if below:
+                    self.out.print(Padding(f"[dim]{plain(below)}[/]", (0, 0, 0, 4), expand=False))
 
     def history(self, name: str, entries: Sequence[HistoryEntry]) -> None:
         """The lines of the history."""
@@ -238,7 +241,7 @@ def _table(*columns: str, headless: bool = False) -> Table:
         header_style="dim",
     )
     for column in columns:
-        narrow = column in ("head", "rev", "when", "packages", "python", "since", "state")
+        narrow = column in ("rev", "when", "since")
         table.add_column(column, overflow="fold", no_wrap=narrow)
     return table
 
