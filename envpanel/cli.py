@@ -312,21 +312,17 @@ def create(
     """Make an environment of packages."""
     from envpanel.model.nouns import Group, Kind
 
-    environments = session.writing()
-    wanted: dict[str, Any] = {
-        "group": Group(group),
-        "specs": specs,
-        "kind": Kind.BASE if base else Kind.CUSTOM,
-        "description": description,
-        "python": python,
-        "kernel": not no_kernel,
-    }
-    with session.progress() as report:
-        if dry_run:
-            preview = _run(environments.preview_create(name, **wanted, report=report))
-        else:
-            outcome = _run(environments.create(name, **wanted, by=_signature(message), report=report))
-    _print_preview(session, preview) if dry_run else _print_outcome(session, outcome)
+    def make(environments: Environments) -> Change:
+        return environments.creating(
+            specs,
+            group=Group(group),
+            kind=Kind.BASE if base else Kind.CUSTOM,
+            description=description,
+            python=python,
+            kernel=not no_kernel,
+        )
+
+    _print(session, _change(session, name, make, message, dry_run))
 
 
 @_command(
@@ -341,35 +337,42 @@ def create(
 @_dry_run
 def clone(session: Session, source: _Target, name: str, description: str | None, message: str, dry_run: bool) -> None:
     """Make a custom environment of another's packages."""
-    environments = session.writing()
-    if dry_run:
-        preview = _run(environments.preview_clone(source.name, source.revision, name, description=description))
-        _print_preview(session, preview)
-        return
-    signature = _signature(message)
-    outcome = _run(environments.clone(source.name, source.revision, name, by=signature, description=description))
+
+    def make(environments: Environments) -> Change:
+        return environments.cloning(source.name, source.revision, description=description)
+
+    done = _change(session, name, make, message, dry_run)
+    if not dry_run:
+        _build_clone(session, name)
+    _print(session, done)
+
+
+def _build_clone(session: Session, name: str) -> None:
     try:
         with session.progress() as report:
-            _run(environments.build(name, report=report))
+            _run(session.environments.build(name, report=report))
     except (EnvPanelError, KeyboardInterrupt, asyncio.CancelledError) as error:
         # The clone is there and stays; only this machine has nothing to start it with yet.
         failure = error if isinstance(error, EnvPanelError) else Cancelled("it was cancelled.")
-        text = f"{outcome.record.ref} is made, but not built here yet: {failure.message}"
-        _warn(session, failure.code, text, hint=f"It is built at its first use: envpanel build {name}")
-    _print_outcome(session, outcome)
+        text = f"{name} is made, but not built here yet: {failure.message}"
+        hint = f"It is built at its first use, or by: envpanel build {name}"
+        if session.json:
+            _print_error(failure.code, text, hint=hint)
+        else:
+            session.terminal.warning(text, hint)
 
 
 # Changing
 
 
-def _change(session: Session, name: str, make: Callable[[Environments], Change], message: str, dry_run: bool) -> None:
+def _change(
+    session: Session, name: str, make: Callable[[Environments], Change], message: str, dry_run: bool
+) -> Outcome | Preview:
     environments = session.writing()
     with session.progress() as report:
         if dry_run:
-            preview = _run(environments.preview(name, make(environments), report=report))
-        else:
-            outcome = _run(environments.change(name, make(environments), by=_signature(message), report=report))
-    _print_preview(session, preview) if dry_run else _print_outcome(session, outcome)
+            return _run(environments.preview(name, make(environments), report=report))
+        return _run(environments.change(name, make(environments), by=_signature(message), report=report))
 
 
 @_command("install", examples='envpanel install churn-features "rapidfuzz>=3" cowsay -m "fuzzy joins"')
@@ -381,7 +384,7 @@ def install(session: Session, name: str, specs: tuple[str, ...], message: str, d
     """Install packages, or change which versions are asked for."""
     from envpanel.model.change import Install
 
-    _change(session, name, lambda _: Install.of(*specs), message, dry_run)
+    _print(session, _change(session, name, lambda _: Install.of(*specs), message, dry_run))
 
 
 @_command("uninstall", examples="envpanel uninstall churn-features cowsay")
@@ -393,7 +396,7 @@ def uninstall(session: Session, name: str, names: tuple[str, ...], message: str,
     """Uninstall packages, and what nothing needs then."""
     from envpanel.model.change import Uninstall
 
-    _change(session, name, lambda _: Uninstall.of(*names), message, dry_run)
+    _print(session, _change(session, name, lambda _: Uninstall.of(*names), message, dry_run))
 
 
 @_command("upgrade", examples="envpanel upgrade churn-features pandas\nenvpanel upgrade churn-features --dry-run")
@@ -404,10 +407,11 @@ def uninstall(session: Session, name: str, names: tuple[str, ...], message: str,
 def upgrade(session: Session, name: str, names: tuple[str, ...], message: str, dry_run: bool) -> None:
     """Upgrade packages as far as the requirements allow.
 
-    Those that are named, or all of them."""
+    Those that are named, or all of them.
+    """
     from envpanel.model.change import Upgrade
 
-    _change(session, name, lambda _: Upgrade.of(*names), message, dry_run)
+    _print(session, _change(session, name, lambda _: Upgrade.of(*names), message, dry_run))
 
 
 @_command("restore", examples="envpanel restore churn-features 1")
@@ -418,8 +422,11 @@ def upgrade(session: Session, name: str, names: tuple[str, ...], message: str, d
 def restore(session: Session, name: str, revision: int, message: str, dry_run: bool) -> None:
     """Go back to the packages of an earlier revision.
 
-    Exactly to those files; this makes a new revision, and nothing is lost."""
-    _change(session, name, lambda environments: environments.restoring(name, revision), message, dry_run)
+    Exactly to those files; this makes a new revision, and nothing is lost.
+    """
+    _print(
+        session, _change(session, name, lambda environments: environments.restoring(name, revision), message, dry_run)
+    )
 
 
 @_command("describe", examples='envpanel describe churn-features "churn, team A and B"')
@@ -431,7 +438,7 @@ def describe(session: Session, name: str, description: str, message: str, dry_ru
     """Say in a line what it is for."""
     from envpanel.model.change import Describe
 
-    _change(session, name, lambda _: Describe(description=description), message, dry_run)
+    _print(session, _change(session, name, lambda _: Describe(description=description), message, dry_run))
 
 
 @_command("delete", examples="envpanel delete churn-test")
@@ -441,10 +448,11 @@ def describe(session: Session, name: str, description: str, message: str, dry_ru
 def delete(session: Session, name: str, message: str, dry_run: bool) -> None:
     """Put an environment away.
 
-    Its history stays, and so does its name: unarchive takes it back."""
+    Its history stays, and so does its name: unarchive takes it back.
+    """
     from envpanel.model.change import Archive
 
-    _change(session, name, lambda _: Archive(), message, dry_run)
+    _print(session, _change(session, name, lambda _: Archive(), message, dry_run))
 
 
 @_command("unarchive", examples="envpanel unarchive churn-test")
@@ -455,7 +463,7 @@ def unarchive(session: Session, name: str, message: str, dry_run: bool) -> None:
     """Take back a deleted environment."""
     from envpanel.model.change import Unarchive
 
-    _change(session, name, lambda _: Unarchive(), message, dry_run)
+    _print(session, _change(session, name, lambda _: Unarchive(), message, dry_run))
 
 
 @_command("apply", examples="envpanel install churn-features polars --dry-run\nenvpanel apply 3f6c…")
@@ -464,11 +472,12 @@ def unarchive(session: Session, name: str, message: str, dry_run: bool) -> None:
 def apply(session: Session, plan_id: str, message: str) -> None:
     """Commit a plan that --dry-run has shown.
 
-    What you saw is what you get, or nothing is changed."""
+    What you saw is what you get, or nothing is changed.
+    """
     environments = session.writing()
     with session.progress() as report:
         outcome = _run(environments.apply(plan_id, by=_signature(message), report=report))
-    _print_outcome(session, outcome)
+    _print(session, outcome)
 
 
 # Using
@@ -486,7 +495,8 @@ def apply(session: Session, plan_id: str, message: str) -> None:
 def run(session: Session, target: _Target, command: tuple[str, ...]) -> None:
     """Run a command in an environment.
 
-    Its exit code is this command's."""
+    Its exit code is this command's.
+    """
     from envpanel.prefixes import leases
 
     command = command[1:] if command[0] == "--" else command
@@ -538,7 +548,8 @@ def path(session: Session, target: _Target) -> None:
 def verify(session: Session, target: _Target | None) -> None:
     """Check that the history is whole.
 
-    Numbers, chain, digests and stored files; exit code 1 where something is wrong."""
+    Numbers, chain, digests and stored files; exit code 1 where something is wrong.
+    """
     name, number = (target.name, target.revision) if target is not None else (None, None)
     result = session.environments.verify(name, number)
     if session.json:
@@ -576,7 +587,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         raise SystemExit(2) from None
     except click.ClickException as error:
         if session.json:
-            click.echo(json.dumps({"code": "usage", "message": error.format_message()}), err=True)
+            _print_error("usage", error.format_message())
         else:
             error.show()
         raise SystemExit(error.exit_code) from None
@@ -595,19 +606,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _fail(session: Session, error: EnvPanelError) -> NoReturn:
     if session.json:
-        content: dict[str, object] = {"code": error.code, "message": error.message}
-        content |= {key: value for key, value in (("hint", error.hint), ("log", error.log)) if value}
-        click.echo(json.dumps({**content, **error.details}, ensure_ascii=False), err=True)
+        _print_error(error.code, error.message, hint=error.hint, log=error.log, **error.details)
     else:
         session.terminal.error(error)
     raise SystemExit(1)
-
-
-def _warn(session: Session, code: str, message: str, hint: str | None = None) -> None:
-    if session.json:
-        click.echo(json.dumps({"code": code, "message": message, "hint": hint}, ensure_ascii=False), err=True)
-        return
-    session.terminal.warning(message, hint)
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -647,15 +649,17 @@ def _print_path(session: Session, path: Path) -> None:
         click.echo(path)
 
 
-def _print_preview(session: Session, preview: Preview) -> None:
-    if session.json:
-        session.print_json(preview)
+def _print(session: Session, done: Outcome | Preview) -> None:
+    """What a change did, or would do."""
+    from envpanel.service import Preview
+
+    if isinstance(done, Preview):
+        session.print_json(done) if session.json else session.terminal.preview(done)
     else:
-        session.terminal.preview(preview)
+        session.print_json(done.record) if session.json else session.terminal.outcome(done)
 
 
-def _print_outcome(session: Session, outcome: Outcome) -> None:
-    if session.json:
-        session.print_json(outcome.record)
-    else:
-        session.terminal.outcome(outcome)
+def _print_error(code: str, message: str, **more: object) -> None:
+    """As programs read it."""
+    content = {"code": code, "message": message, **{key: value for key, value in more.items() if value is not None}}
+    click.echo(json.dumps(content, ensure_ascii=False), err=True)

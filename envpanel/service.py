@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envpanel import process
 from envpanel.bases.bundle import Bundle
 from envpanel.bases.revision import first_revision
 from envpanel.builds import BuildLog, Builds, turn
@@ -49,6 +48,7 @@ from envpanel.model.change import Change
 from envpanel.model.diff import Diff, diff
 from envpanel.model.lock import Lock
 from envpanel.model.nouns import (
+    FORMAT,
     PYTHONS,
     Author,
     Digests,
@@ -185,7 +185,7 @@ class Environments:
         try:
             return self.ledger.head(name) if number is None else self.ledger.get(name, number)
         except NotFound:
-            if name in self._bundle and number in (None, 1) and name not in self.ledger.names():
+            if number in (None, 1) and self._is_unwritten_base(name):
                 return first_revision(self._bundle.get(name))[0]
             if name in self._names():
                 raise
@@ -260,79 +260,43 @@ class Environments:
         found, _ = await self._builds.find(record)
         return found if found is not None and found.is_whole else None
 
-    # New environments
+    # Changes that need to know what there is; the others are made of their own classes
 
-    async def create(
+    def creating(
         self,
-        name: str,
+        specs: Sequence[str],
         *,
         group: Group,
-        specs: Sequence[str],
-        by: Signature,
         kind: Kind = Kind.CUSTOM,
         description: str = "",
         python: str | None = None,
         kernel: bool = True,
-        report: Report = _quiet,
-    ) -> Outcome:
-        """A new environment of these requirements, built before it is there.
+    ) -> changes.Create:
+        """The change that makes an environment of these requirements, and of what a kernel needs unless told not to.
 
         Raises:
-            EnvPanelError: nothing was changed.
+            InvalidInput: one of the specifications is not one, or the Python is not supported.
         """
-        change = self._creation(name, group, specs, kind, description, python, kernel)
-        return await self._change(name, change, by, report)
+        if python is not None and python not in PYTHONS:
+            raise InvalidInput(f"Python {python!r} is not supported; choose {', '.join(PYTHONS)}.")
+        asked = requirements.merge((), specs)
+        if kernel:
+            named = {requirements.parse(line).name for line in asked}
+            asked = requirements.merge(asked, [each for each in KERNEL_REQUIREMENTS if each not in named])
+        return changes.Create(
+            kind=kind, group=group, description=description, python=python or default_python(), requirements=asked
+        )
 
-    async def preview_create(
-        self,
-        name: str,
-        *,
-        group: Group,
-        specs: Sequence[str],
-        kind: Kind = Kind.CUSTOM,
-        description: str = "",
-        python: str | None = None,
-        kernel: bool = True,
-        report: Report = _quiet,
-    ) -> Preview:
-        """What `create` would make."""
-        change = self._creation(name, group, specs, kind, description, python, kernel)
-        return await self._preview(name, change, report)
-
-    async def clone(
-        self, source: str, number: int | None, name: str, *, by: Signature, description: str | None = None
-    ) -> Outcome:
-        """A new custom environment with the package set of a revision (None: the head). Copies and builds nothing.
+    def cloning(self, source: str, number: int | None = None, *, description: str | None = None) -> changes.Clone:
+        """The change that makes a custom environment of a revision (None: the head); it copies and builds nothing.
 
         Raises:
-            EnvPanelError: nothing was changed.
+            NotFound: there is no such revision.
         """
-        change = await asyncio.to_thread(self._cloning, source, number, name, description)
-        return await self._change(name, change, by, _quiet)
-
-    async def preview_clone(
-        self, source: str, number: int | None, name: str, *, description: str | None = None
-    ) -> Preview:
-        """What `clone` would make."""
-        change = await asyncio.to_thread(self._cloning, source, number, name, description)
-        return await self._preview(name, change, _quiet)
-
-    # Changes
-
-    async def change(self, name: str, change: Change, *, by: Signature, report: Report = _quiet) -> Outcome:
-        """Apply a change to an environment: resolved, built, committed, or nothing of it.
-
-        Raises:
-            EnvPanelError: nothing was changed.
-        """
-        return await self._change(name, change, by, report)
-
-    async def preview(self, name: str, change: Change, *, report: Report = _quiet) -> Preview:
-        """Resolve a change and show what it would do; nothing is changed, and the plan can be applied."""
-        return await self._preview(name, change, report)
+        return changes.Clone(source=self.show(source, number).ref, description=description)
 
     def restoring(self, name: str, number: int) -> changes.Restore:
-        """The change that restores a revision.
+        """The change that goes back to a revision.
 
         Raises:
             NotFound: there is none of this number.
@@ -346,6 +310,27 @@ class Environments:
                 hint="Restore it on a machine of that platform.",
             )
         return changes.Restore(revision=number, requirements=target.requirements, python=target.python)
+
+    # Changing
+
+    async def change(self, name: str, change: Change, *, by: Signature, report: Report = _quiet) -> Outcome:
+        """Apply a change to an environment: resolved, built, committed, or nothing of it.
+
+        Raises:
+            EnvPanelError: nothing was changed.
+        """
+        return await self._change(name, change, by, report)
+
+    async def preview(self, name: str, change: Change, *, report: Report = _quiet) -> Preview:
+        """Resolve a change and show what it would do; nothing is changed, and the plan can be applied.
+
+        Raises:
+            EnvPanelError: the change could not be made.
+        """
+        head = await asyncio.to_thread(self._open, name, change)
+        async with self._logged(name) as log:
+            plan = await self._plan(name, change, head, None, report, log)
+            return await asyncio.to_thread(self._save, plan)
 
     async def apply(self, plan_id: str, *, by: Signature, report: Report = _quiet) -> Outcome:
         """Commit a plan that was shown before: exactly its lock, or, where the head has moved, the very same diff.
@@ -376,8 +361,7 @@ class Environments:
         self, name: str, change: Change, by: Signature, report: Report, *, confirmed: SavedPlan | None = None
     ) -> Outcome:
         started = time.monotonic()
-        by = replace(by, message=process.redacted(check_text(by.message, "message")))
-        check_text(str(change.arguments.get("description") or ""), "description", longest=500)
+        check_text(by.message, "message")
         # The head that the change was decided on is the one before any wait.
         seen = await asyncio.to_thread(self._open, name, change)
         if confirmed is not None and not isinstance(change, changes.Install | changes.Uninstall):
@@ -404,12 +388,6 @@ class Environments:
                         raise NameTaken(f"There is an environment {name!r} already.") from None
                     continue
                 return Outcome(record=record, changed=True, warnings=plan.warnings)
-
-    async def _preview(self, name: str, change: Change, report: Report) -> Preview:
-        head = await asyncio.to_thread(self._open, name, change)
-        async with self._logged(name) as log:
-            plan = await self._plan(name, change, head, None, report, log)
-            return await asyncio.to_thread(self._save, plan)
 
     async def _plan(
         self, name: str, change: Change, head: Record | None, confirmed: SavedPlan | None, report: Report, log: Log
@@ -506,10 +484,10 @@ class Environments:
             digests=digests,
             content_id=plan.content_id,
             duration=duration,
+            # The ledger refuses to add to what a newer envpanel has written.
+            format=max(FORMAT, head.format if head is not None else 0),
             previous=head.digest if head is not None else None,
         )
-        if head is not None and head.format > record.format:
-            record = replace(record, format=head.format)
         return self.ledger.commit(record)
 
     def _files(self, plan: Plan) -> Digests:
@@ -561,6 +539,7 @@ class Environments:
 
     def _open(self, name: str, change: Change) -> Record | None:
         """The head that a change is for, where it may be applied; None where it makes a new environment."""
+        check_text(str(change.arguments.get("description") or ""), "description", longest=500)
         if isinstance(change, changes.Clone | changes.Create):
             self._refuse_taken(name)
             return None
@@ -580,7 +559,9 @@ class Environments:
         check_name(name)
         if not self._is_taken(name):
             return
-        archived = self.show(name).archived
+        archived = False
+        with contextlib.suppress(RecordDamaged):
+            archived = self.show(name).archived
         number = 2
         while self._is_taken(f"{name[:60]}-{number}"):
             number += 1
@@ -610,30 +591,6 @@ class Environments:
             details={"diff": wire.plain(since)},
         )
 
-    def _creation(
-        self,
-        name: str,
-        group: Group,
-        specs: Sequence[str],
-        kind: Kind,
-        description: str,
-        python: str | None,
-        kernel: bool,
-    ) -> changes.Create:
-        if python is not None and python not in PYTHONS:
-            raise InvalidInput(f"Python {python!r} is not supported; choose {', '.join(PYTHONS)}.")
-        asked = requirements.merge((), specs)
-        if kernel:
-            named = {requirements.parse(line).name for line in asked}
-            asked = requirements.merge(asked, [each for each in KERNEL_REQUIREMENTS if each not in named])
-        return changes.Create(
-            kind=kind, group=group, description=description, python=python or default_python(), requirements=asked
-        )
-
-    def _cloning(self, source: str, number: int | None, name: str, description: str | None) -> changes.Clone:
-        record = self.show(source, number)
-        return changes.Clone(source=record.ref, description=description)
-
     def _heads(self) -> list[tuple[Record, bool]]:
         """Each environment's newest readable record, and whether it is not the newest one because that is damaged."""
         heads = []
@@ -650,6 +607,16 @@ class Environments:
 
     def _names(self) -> list[str]:
         return sorted({*self.ledger.names(), *self._bundle.names()})
+
+    def _is_unwritten_base(self, name: str) -> bool:
+        """Whether it is in the bundle, and the home has no record of it yet."""
+        if name not in self._bundle:
+            return False
+        try:
+            self.ledger.head(name)
+        except NotFound:
+            return True
+        return False
 
     def _is_taken(self, name: str) -> bool:
         try:
@@ -693,7 +660,7 @@ class Environments:
     def _settled(self, name: str, number: int | None) -> Record:
         """The record of a revision; the first one of a bundled base is written where it is not there yet."""
         record = self.show(name, number)
-        if name not in self._bundle or name in self.ledger.names():
+        if not self._is_unwritten_base(name):
             return record
         record, blobs = first_revision(self._bundle.get(name))
         for data in blobs.values():

@@ -50,7 +50,7 @@ def _measure(work: Path) -> list[tuple[str, list[float], list[float]]]:
     prepare(home)
     environments = open_environments(home, {**os.environ, "ENVPANEL_CACHE": str(work / "user-cache")})
     print(f"Building {BASE} ...", file=sys.stderr)
-    asyncio.run(environments.clone(BASE, None, "bench", by=BY))
+    asyncio.run(environments.change("bench", environments.cloning(BASE), by=BY))
     asyncio.run(environments.build("bench"))
     asyncio.run(environments.change("bench", Install.of("cowsay"), by=BY))
     uv = _uv(environments, work)
@@ -58,7 +58,7 @@ def _measure(work: Path) -> list[tuple[str, list[float], list[float]]]:
     count = iter(range(1000))
 
     def clone() -> Coroutine[Any, Any, object]:
-        return environments.clone("bench", None, f"clone-{next(count)}", by=BY)
+        return environments.change(f"clone-{next(count)}", environments.cloning("bench"), by=BY)
 
     def restore() -> Coroutine[Any, Any, object]:
         number = environments.show("bench").number - 1
@@ -72,7 +72,7 @@ def _measure(work: Path) -> list[tuple[str, list[float], list[float]]]:
         remove_tree(Path(home) / "cache" / "prefixes" / _key(environments, "one"))
         return environments.build("one")
 
-    asyncio.run(environments.clone("bench", 1, "one", by=BY))
+    asyncio.run(environments.change("one", environments.cloning("bench", 1), by=BY))
     asyncio.run(environments.change("one", Install.of("cowsay"), by=BY))
     return [
         ("clone (service)", *_pairs(clone, uv)),

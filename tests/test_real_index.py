@@ -13,7 +13,6 @@ import pytest
 
 from envpanel.model.target import default_python
 
-
 # One worker: the base is downloaded and built once.
 pytestmark = pytest.mark.xdist_group("real-index")
 

@@ -75,10 +75,8 @@ def service(store: Store, tmp_path: Path, engine: FakeEngine, bundle: Bundle) ->
 
 
 async def _made(service: Environments, name: str = "churn", *specs: str) -> Record:
-    made = service.create(
-        name, group=Group.FEATURE_ENGINEERING, specs=specs or ("alpha<2",), by=signature(), kernel=False
-    )
-    return (await made).record
+    change = service.creating(specs or ("alpha<2",), group=Group.FEATURE_ENGINEERING, kernel=False)
+    return (await service.change(name, change, by=signature())).record
 
 
 def _versions(record: Record) -> dict[str, str]:
@@ -89,7 +87,7 @@ def _versions(record: Record) -> dict[str, str]:
 
 
 async def _clone_of_base(service: Environments, name: str = "mine") -> Record:
-    return (await service.clone("tables", None, name, by=signature())).record
+    return (await service.change(name, service.cloning("tables"), by=signature())).record
 
 
 def test_a_base_is_listed_before_anybody_used_it_and_written_at_its_first_use(service: Environments) -> None:
@@ -145,6 +143,14 @@ def test_two_who_use_a_base_first_write_it_once(tmp_path: Path, bundle: Bundle) 
         assert both[0].ledger.head("tables").number == 1
 
     asyncio.run(story())
+
+
+def test_a_base_whose_first_write_was_killed_is_still_there(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "home" / "environments" / "tables").mkdir(parents=True)
+    service = environments(FolderStore(tmp_path / "home"), tmp_path / "cache", FakeEngine(CATALOGUE), bundle)
+    assert service.show("tables").number == 1
+    assert str(asyncio.run(_clone_of_base(service)).base) == "tables@1"
+    assert service.verify().checked == 2
 
 
 # Colleagues
@@ -453,7 +459,7 @@ def test_what_is_not_there_is_said(service: Environments) -> None:
             lambda: service.verify("nobody"),
             lambda: service.restoring("nobody", 1),
             lambda: asyncio.run(service.build("nobody")),
-            lambda: asyncio.run(service.clone("nobody", None, "mine", by=signature())),
+            lambda: service.cloning("nobody"),
             lambda: asyncio.run(service.change("nobody", Install.of("alpha"), by=signature())),
         )
     )

@@ -105,12 +105,14 @@ def check_text(text: str, what: str, *, longest: int = 2000) -> str:
     """The text itself where it may stand in the history: `what` it is names it in the sentence.
 
     Raises:
-        InvalidInput: too long, or with control characters.
+        InvalidInput: too long, or with control characters or credentials in it.
     """
     if len(text) > longest:
         raise InvalidInput(f"The {what} is too long: {len(text)} characters, and at most {longest} are kept.")
     if not all(char.isprintable() or char == "\n" for char in text):
         raise InvalidInput(f"The {what} has characters in it that cannot be printed.")
+    if re.search(r"://[^/\s]*@", text):
+        raise InvalidInput(f"The {what} has the credentials of an address in it; the history would keep them.")
     return text
 
 
