@@ -70,7 +70,10 @@ def not_done(lines: Sequence[str], what: str) -> EngineFailed:
     said = _Said(lines)
     # "No solution found when resolving dependencies" says less than its cause.
     error = "" if said.error.startswith("No solution found") and said.causes else said.error
-    causes = [_conclusion(cause) for cause in said.causes[:2]]
+    # The first cause says what was tried, the last one what was in the way: a full disk, no such host.
+    causes = [
+        re.sub(r" for url \(\S+\)", "", _conclusion(cause)) for cause in (*said.causes[:1], *said.causes[1:][-1:])
+    ]
     reason = ": ".join(dict.fromkeys(part.rstrip(".:") for part in (error, *causes) if part))
     return EngineFailed(f"{what}: {_cut(reason) or 'uv ended without a reason'}.", hint=said.hint)
 

@@ -90,10 +90,9 @@ class Prefixes:
         """
         folder = self.root / key
         with _sentence(folder):
-            folder.mkdir(parents=True, exist_ok=True)
             self.sweep()
             build_id = secrets.token_hex(4)
-            lock = os.open(folder / f"{build_id}.lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            lock = _new_lock(folder / f"{build_id}.lock")
             fcntl.flock(lock, fcntl.LOCK_EX)
         return Site(key=key, path=folder / build_id, lock=lock)
 
@@ -103,6 +102,9 @@ class Prefixes:
             if site.path.name not in self._named(site.key):
                 remove_tree(site.path)
             site.path.with_suffix(".lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                # Where nothing was ever finished, nothing is left.
+                site.path.parent.rmdir()
         finally:
             os.close(site.lock)
 
@@ -206,6 +208,14 @@ def remove_tree(root: Path) -> None:
         else:
             os.unlink(entry.path)
     os.rmdir(root)
+
+
+def _new_lock(path: Path) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another builder that ends may take the empty folder away in between.
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
 def _take(lock: Path) -> int | None:
