@@ -11,6 +11,8 @@ from envpanel.errors import InvalidSettings
 
 KEY = "settings.yaml"
 
+_MOST = 1_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
@@ -48,14 +50,12 @@ def parse(text: str) -> Settings:
         InvalidSettings: with the key that is wrong, and what it may be.
     """
     # Costs 20 ms, and most homes have no settings.
-    import yaml
+    from envpanel.model import safe_yaml
 
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise InvalidSettings(f"settings.yaml is not YAML{where}.") from error
+        document = safe_yaml.load(text)
+    except ValueError as error:
+        raise InvalidSettings(f"settings.yaml {error}.") from error
     if document is None:
         return Settings()
     table = _table(document, "settings.yaml", Settings)
@@ -65,10 +65,13 @@ def parse(text: str) -> Settings:
     parsed = tuple(_index(entry, f"indexes[{position}]") for position, entry in enumerate(indexes))
     if sum(index.default for index in parsed) > 1:
         raise InvalidSettings("Two indexes in settings.yaml are marked as the default one.")
+    names = [index.name.lower() for index in parsed]
+    if len(names) != len(set(names)):
+        raise InvalidSettings("Two indexes in settings.yaml have the same name.")
     limits = _table(table.get("limits", {}), "limits", Limits)
     for key, value in limits.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise InvalidSettings(f"'limits.{key}' in settings.yaml must be a number above 0, not {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST:
+            raise InvalidSettings(f"'limits.{key}' in settings.yaml must be a number above 0, at most {_MOST}.")
     search_path = table.get("python_search_path", [])
     if not isinstance(search_path, list) or not all(isinstance(entry, str) for entry in search_path):
         raise InvalidSettings("'python_search_path' in settings.yaml must be a list of folders.")
@@ -85,7 +88,9 @@ def _table(value: Any, where: str, kind: type) -> Mapping[str, Any]:
         raise InvalidSettings(f"{where} must hold keys and values, not {type(value).__name__}.")
     for key in value:
         if key not in allowed:
-            raise InvalidSettings(f"{key!r} in {where} is not a setting; there are {', '.join(allowed)}.")
+            # Without what stands behind "://": an address in the wrong place may have a password in it.
+            shown = repr(key.split("://")[0][:40]) if isinstance(key, str) else f"{key}"[:40]
+            raise InvalidSettings(f"{shown} in {where} is not a setting; there are {', '.join(allowed)}.")
     return value
 
 
@@ -96,11 +101,13 @@ def _index(entry: Any, where: str) -> Index:
         raise InvalidSettings(f"'{where}.name' in settings.yaml must be a name of letters, digits, '-' and '_'.")
     if not isinstance(url, str) or not re.match(r"(https?|file)://", url):
         raise InvalidSettings(f"'{where}.url' in settings.yaml must begin with https://, http:// or file://.")
-    if re.match(r"[a-z]+://[^/]*@", url):
+    if re.search(r"[@?#]", url):
         raise InvalidSettings(
-            f"'{where}.url' in settings.yaml carries credentials, which all members could read.",
+            f"'{where}.url' in settings.yaml must be the bare address: credentials could be read by all members.",
             hint=f"Set UV_INDEX_{name.upper().replace('-', '_')}_USERNAME and _PASSWORD, or use a .netrc file.",
         )
+    if not re.fullmatch(r"\S+", url) or not url.isprintable():
+        raise InvalidSettings(f"'{where}.url' in settings.yaml must be one address, without spaces.")
     if not isinstance(default, bool):
         raise InvalidSettings(f"'{where}.default' in settings.yaml must be true or false.")
     return Index(name=name, url=url, default=default)

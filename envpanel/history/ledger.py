@@ -131,8 +131,12 @@ class Ledger:
         try:
             self.store.create(_blob(digest), data)
         except KeyExists:
-            # The same name is the same content, unless it was damaged: then this mends it.
-            if self.store.get(_blob(digest)) != data:
+            # The same name is the same content, unless it was damaged, or whoever was at it failed: this mends it.
+            try:
+                written = self.store.get(_blob(digest))
+            except KeyMissing:
+                written = None
+            if written != data:
                 self.store.put(_blob(digest), data)
         return digest
 
@@ -166,7 +170,7 @@ class Ledger:
         """
         numbers = self._numbers(name)
         last = max(numbers, default=0)
-        if number is not None and number not in numbers and number > last:
+        if number is not None and not 1 <= number <= last:
             raise NotFound(f"{name} has no revision {number}.", hint=f"envpanel history {name} lists them.")
         problems: list[Problem] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import yaml
 
 from envpanel.model.lock import Lock
@@ -18,13 +20,17 @@ def dump(name: str, lock: Lock) -> str:
         "channels": ["conda-forge"],
         "dependencies": [f"python={lock.python}", "pip", *([{"pip": pins}] if pins else [])],
     }
-    # PyYAML's C writer is ten times faster, and not in every build of it.
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000, Dumper=dumper)
+    return _dump(document)
 
 
 def renamed(text: str, name: str) -> str:
     """The same for an environment of another name: `dump` writes that first, on a line of its own."""
     first, _, rest = text.partition("\n")
     assert first.startswith("name: "), "not a file that dump wrote"
-    return f"name: {name}\n{rest}"
+    return _dump({"name": name}) + rest
+
+
+def _dump(document: Mapping[str, object]) -> str:
+    # PyYAML's C writer is ten times faster, and not in every build of it.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import tomli_w
-from packaging.pylock import Pylock
+from packaging.pylock import Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 
 from envpanel.errors import RecordDamaged
@@ -106,7 +106,7 @@ class Lock:
                 platform=tool["platform"],
                 packages=packages,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (PylockValidationError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise RecordDamaged(f"The lock cannot be read: {error}.") from error
 
 

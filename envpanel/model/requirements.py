@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement as NotPEP508
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -26,33 +25,43 @@ def parse(spec: str) -> Requirement:
         InvalidRequirement: an option, a path, an address, more than a line, or not PEP 508.
     """
     text = spec.strip()
-    shown = _redacted(text if len(text) <= 120 else f"{text[:117]}...")
+    shown = _shown(text)
     if not text:
         raise InvalidRequirement("An empty package specification was given; name a package, such as 'pandas>=2'.")
     if len(text) > _LONGEST or not text.isprintable():
-        raise InvalidRequirement(f"{shown!r} is not one line of printable text, so it cannot name a package.")
+        raise InvalidRequirement(f"{shown} is not one line of printable text, so it cannot name a package.")
     if text.startswith("-"):
         raise InvalidRequirement(
-            f"{shown!r} is an option, not a package.",
+            f"{shown} is an option, not a package.",
             hint="Indexes are set by UV_DEFAULT_INDEX, UV_INDEX or settings.yaml.",
         )
     # The address of `name @ https://user:secret@host/...` must not reach a record, so it is told apart first.
-    if re.search(r"://[^/\s]*@", text):
+    if re.search(r"://.*@", text):
         raise InvalidRequirement(
-            f"{shown!r} carries credentials; they would be kept in the history for all to read.",
+            f"{shown} carries credentials; they would be kept in the history for all to read.",
             hint="Use an index of settings.yaml with its password in UV_INDEX_<NAME>_PASSWORD, or a .netrc file.",
         )
     try:
         requirement = Requirement(text)
-    except NotPEP508 as error:
+        requirement.name = canonicalize_name(requirement.name)
+        requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
+        if requirement.marker is not None:
+            # What has the form of a marker, and no answer, is none: `os_name ~= 'x'`.
+            requirement.marker.evaluate({"extra": ""})
+        # A name such as `six-` or a quote written as an escape changes when it is written out.
+        written = str(requirement)
+        plain = written.isprintable() and Requirement(written) == requirement
+    except (ValueError, UndefinedComparison, UndefinedEnvironmentName) as error:
         raise InvalidRequirement(
-            f"{shown!r} is not a package specification.",
+            f"{shown} is not a package specification.",
             hint=_hint(text) or f"{str(error).splitlines()[0].rstrip('.')}. Write it as in 'pandas>=2,<3'.",
         ) from error
+    if not plain:
+        raise InvalidRequirement(f"{shown} cannot be written as one line.", hint="Write it as in 'pandas>=2,<3'.")
     if requirement.url is not None:
-        raise InvalidRequirement(f"{shown!r} names an address.", hint=_hint(text))
-    requirement.name = canonicalize_name(requirement.name)
-    requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
+        raise InvalidRequirement(f"{shown} names an address.", hint=_hint(text))
+    if re.search(r"\.(whl|zip|egg|gz|bz2|txt|toml|ya?ml)$", text):
+        raise InvalidRequirement(f"{shown} is a file, not a package.", hint=_hint(text))
     return requirement
 
 
@@ -95,16 +104,18 @@ def _key(line: str) -> tuple[str, str]:
 
 
 def _hint(text: str) -> str | None:
+    if re.fullmatch(r"[\w.-]+=[\w.*-]+", text):
+        return f"Did you mean {text.replace('=', '==')!r}?"
     if re.match(r"(\w+\s*@\s*)?(git|hg|svn|bzr)\+", text):
         return "Packages come from package indexes; Git addresses are not taken."
     if "://" in text or re.match(r"\w[\w.-]*(\[.*\])?\s*@", text):
         return "Packages come from package indexes; name the package and its version, such as 'pandas==2.2.3'."
-    if "/" in text or text.startswith((".", "~")) or text.endswith((".whl", ".gz", ".zip", ".txt")):
+    if "/" in text or text.startswith((".", "~")) or re.search(r"\.\w+$", text):
         return "Packages come from package indexes; a path is not taken."
-    if re.fullmatch(r"[\w.-]+=[\w.*-]+", text):
-        return f"Did you mean {text.replace('=', '==')!r}?"
     return None
 
 
-def _redacted(text: str) -> str:
-    return re.sub(r"://[^/\s]*@", "://****@", text)
+def _shown(text: str) -> str:
+    """For sentences: short, and nothing of an address, for secrets stand in many places of those."""
+    told = re.sub(r"://.*", "://…", text, flags=re.DOTALL)
+    return repr(told if len(told) <= 120 else f"{told[:117]}...")

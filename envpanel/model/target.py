@@ -77,5 +77,5 @@ class Target:
                 continue
             ranks = [self._ranks[tag] for tag in wheel_tags if tag in self._ranks]
             if ranks:
-                ranked.append((min(ranks), (-build[0], build[1]) if build else (0, ""), name))
-        return min(ranked)[2] if ranked else None
+                ranked.append((-min(ranks), build or (-1, ""), name))
+        return max(ranked)[2] if ranked else None

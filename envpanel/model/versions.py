@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import zip_longest
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 __all__ = ["canonicalize_name", "compare", "is_prerelease"]
 
@@ -18,19 +19,23 @@ __all__ = ["canonicalize_name", "compare", "is_prerelease"]
 def _parse(text: str) -> Version | None:
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:
+        # Not PEP 440, or with more digits than Python reads as a number.
         return None
 
 
-def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Conda's reading: runs of digits as numbers, above letters; missing parts count as 0."""
-    parts = [
-        (1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.findall(r"\d+|[a-z]+", text.lower())
-    ]
-    while parts and parts[-1] == (1, 0, ""):
-        parts.pop()
-    # The end of a version stands above letters (1.0 after 1.0rc1) and below numbers (1.0 before 1.0.1).
-    return (*parts, (0, 1, ""))
+_Part = tuple[int, int, str]
+_ZERO: _Part = (1, 0, "")
+
+
+def _natural(text: str) -> list[_Part]:
+    """Conda's reading: runs of digits as numbers, above letters."""
+    parts: list[_Part] = []
+    for part in re.findall(r"\d+|[a-z]+", text.lower()):
+        digits = part.lstrip("0")
+        # By length and then by digit: a number of any length, without reading it as one.
+        parts.append((1, len(digits), digits) if part[0].isdecimal() else (0, 0, part))
+    return parts
 
 
 def compare(old: str, new: str) -> int:
@@ -43,8 +48,11 @@ def compare(old: str, new: str) -> int:
     parsed_old, parsed_new = _parse(old), _parse(new)
     if parsed_old is not None and parsed_new is not None:
         return (parsed_new > parsed_old) - (parsed_new < parsed_old)
-    natural_old, natural_new = _natural(old), _natural(new)
-    return (natural_new > natural_old) - (natural_new < natural_old)
+    # Missing parts count as 0, so that 1.0 and 1.0.0 are equal and 1.0rc stands below both.
+    for part_old, part_new in zip_longest(_natural(old), _natural(new), fillvalue=_ZERO):
+        if part_old != part_new:
+            return 1 if part_new > part_old else -1
+    return 0
 
 
 def is_prerelease(version: str) -> bool:
