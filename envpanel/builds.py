@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from filelock import AsyncFileLock, Timeout
 
@@ -29,12 +30,15 @@ from envpanel.prefixes.prefix import Prefix, Prefixes
 class BuildLog:
     """The log of a change: a file in the cache while it runs, and its text at the end. Cut at `limit` bytes."""
 
+    _CUT: ClassVar = b"(the log was cut here: 'limits.log_mib' in settings.yaml)\n"
+
     def __init__(self, folder: Path, name: str, limit: int) -> None:
         self.path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}-{secrets.token_hex(3)}.log"
-        self._limit = limit
-        self._size = 0
+        self._room = limit
+        self._cut = False
+        self._empty = True
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = self.path.open("ab", buffering=0)
 
     def __enter__(self) -> BuildLog:
         return self
@@ -43,23 +47,26 @@ class BuildLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if kind is None or not self._size:
+        if kind is None or self._empty:
             # What it held is a blob of the revision now.
             self.path.unlink(missing_ok=True)
 
     def __call__(self, line: str) -> None:
         """Write a line. A full disk must not hide why something failed, so it ends the log and nothing else."""
-        if self._size > self._limit:
+        if self._cut:
             return
-        self._size += len(line) + 1
-        text = line if self._size <= self._limit else "(the log was cut here: 'limits.log_mib' in settings.yaml)"
+        data = f"{line}\n".encode(errors="replace")
+        self._cut = len(data) > self._room
+        if self._cut:
+            data = self._CUT
+        self._room -= len(data)
+        self._empty = False
         with contextlib.suppress(OSError):
-            self._file.write(f"{text}\n")
-            self._file.flush()
+            self._file.write(data)
 
     def text(self) -> str:
         """All lines so far."""
-        return self.path.read_text(encoding="utf-8")
+        return self.path.read_text(encoding="utf-8", errors="replace")
 
 
 class Builds:
@@ -144,7 +151,7 @@ class Builds:
         folder = self._cache / "wheels" / lock.content_id()[:20]
         for package in lock.packages:
             path = folder / package.file
-            if not package.kept or path.exists():
+            if not package.kept or (path.exists() and wire.sha256(path.read_bytes()) == package.sha256):
                 continue
             data = self._ledger.get_blob(package.sha256)
             folder.mkdir(parents=True, exist_ok=True)
@@ -173,13 +180,16 @@ async def turn(path: Path, what: str, report: Report) -> AsyncIterator[None]:
     Only saves work: safety never depends on it.
     """
     holder = path.with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = AsyncFileLock(path, thread_local=False)
     try:
-        await lock.acquire(timeout=0)
-    except Timeout:
-        report(Progress(phase="waiting", detail=f"for {_holder(holder)}"))
-        await lock.acquire(poll_interval=0.05)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            await lock.acquire(timeout=0)
+        except Timeout:
+            report(Progress(phase="waiting", detail=f"for {_holder(holder)}"))
+            await lock.acquire(poll_interval=0.05)
+    except OSError as error:
+        raise StoreError(f"{path} could not be locked: {error.strerror}.") from error
     try:
         with contextlib.suppress(OSError):
             holder.write_text(json.dumps({"what": what}), encoding="utf-8")

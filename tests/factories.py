@@ -30,8 +30,8 @@ from envpanel.model.nouns import (
 )
 
 # On two busy cores a single example may take long; the number of examples is what counts.
-few = settings(max_examples=40, deadline=None)
-many = settings(max_examples=120, deadline=None)
+few = settings(max_examples=30, deadline=None)
+many = settings(max_examples=100, deadline=None)
 
 _ids = itertools.count(1)
 

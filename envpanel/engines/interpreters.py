@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envpanel import process
-from envpanel.errors import InterpreterNotFound
+from envpanel.errors import EngineFailed, InterpreterNotFound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +51,41 @@ class Interpreters:
             InterpreterNotFound: with what there is instead.
         """
         if minor not in self._found:
-            candidates = [] if self._search_path else [self.running(minor)]
-            found = next((item for item in candidates if item is not None), None)
-            if found is None:
-                found = _newest(await self._installed(), minor)
-            self._found[minor] = found
+            # Where the project names folders, this one has no preference over the others.
+            found = self.running(minor) if not self._search_path else None
+            self._found[minor] = found or self._best(await self._installed(), minor)
         return self._found[minor]
 
-    async def _installed(self) -> list[Interpreter]:
+    def _best(self, installed: Mapping[str, Interpreter], minor: str) -> Interpreter:
+        """The newest of those in the folders of the search path, else of all. Keys are paths as they are listed."""
+        fitting = {path: item for path, item in installed.items() if item.minor == minor}
+        named = [item for path, item in fitting.items() if str(Path(path).parent) in self._search_path]
+        found = max(named or fitting.values(), key=lambda item: _numbers(item.version), default=None)
+        if found is not None:
+            return found
+        there = sorted({item.minor for item in installed.values()}, key=_numbers)
+        raise InterpreterNotFound(
+            f"Python {minor} is not on this machine" + (f"; there is {', '.join(there)}." if there else "."),
+            hint="Install it, or name its folder under 'python_search_path' in settings.yaml.",
+        )
+
+    async def _installed(self) -> dict[str, Interpreter]:
         env = process.allowed(self._environ, ["UV_PYTHON_INSTALL_DIR"])
         env |= {"PATH": os.pathsep.join(self._folders()), "UV_NO_CONFIG": "1", "NO_COLOR": "1"}
         env |= {"UV_PYTHON_DOWNLOADS": "never"}
         argv = [self._uv, "python", "list", "--only-installed", "--output-format", "json"]
-        finished = await process.run(argv, env=env, cwd=Path("/"), streams="stdout", timeout=60)
         try:
-            entries = json.loads("\n".join(finished.lines))
-        except ValueError:
-            entries = []
-        # The same interpreter is listed by each of its names.
-        unique = {
-            os.path.realpath(entry["path"]): entry["version"]
-            for entry in entries
-            if entry.get("implementation") == "cpython" and entry.get("variant", "default") == "default"
-        }
-        return [Interpreter(path=Path(path), version=version) for path, version in unique.items()]
+            finished = await process.run(argv, env=env, cwd=Path("/"), streams="stdout", timeout=60)
+        except (OSError, process.TimedOut) as error:
+            raise EngineFailed(f"uv could not look for Python: {getattr(error, 'strerror', None) or error}.") from error
+        found = {}
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            for entry in json.loads("\n".join(finished.lines)):
+                if entry.get("implementation") == "cpython" and entry.get("variant", "default") == "default":
+                    path = str(entry["path"])
+                    real = Path(os.path.realpath(path))
+                    found[path] = Interpreter(path=real, version=str(entry["version"]))
+        return found
 
     def _folders(self) -> list[str]:
         """Where to look. Shims of version managers are left out: they start what they think fit, not what was asked."""
@@ -84,14 +96,5 @@ class Interpreters:
         return [*self._search_path, *path, *versions, "/usr/local/bin", "/usr/bin"]
 
 
-def _newest(installed: list[Interpreter], minor: str) -> Interpreter:
-    fitting = [interpreter for interpreter in installed if interpreter.minor == minor]
-    if fitting:
-        return max(
-            fitting, key=lambda interpreter: [int(part) for part in interpreter.version.split(".") if part.isdecimal()]
-        )
-    there = sorted({interpreter.minor for interpreter in installed}, key=lambda text: [int(p) for p in text.split(".")])
-    raise InterpreterNotFound(
-        f"Python {minor} is not on this machine" + (f"; there is {', '.join(there)}." if there else "."),
-        hint="Install it, or name its folder under 'python_search_path' in settings.yaml.",
-    )
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]

@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
+import shutil
 import ssl
 import tempfile
 import tomllib
@@ -101,7 +103,7 @@ class UvEngine:
         for name, via in re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==\S+.*?# via (.*)$", text, re.MULTILINE):
             others = [entry for entry in via.split(", ") if not entry.startswith("-r ") and "/" not in entry]
             needs[canonicalize_name(name)] = tuple(sorted({canonicalize_name(entry) for entry in others}))
-        return needs
+        return {name: others for name, others in needs.items() if others}
 
     async def build(
         self,
@@ -124,7 +126,8 @@ class UvEngine:
             )
             env = dict(self._env)
             if any(package.kept for package in lock.packages):
-                env["UV_FIND_LINKS"] = ",".join(filter(None, [env.get("UV_FIND_LINKS"), str(wheels)]))
+                # As an address: in it the comma that may be in a folder's name is no separator.
+                env["UV_FIND_LINKS"] = ",".join(filter(None, [env.get("UV_FIND_LINKS"), wheels.absolute().as_uri()]))
             # What the cache has needs no question to the index, which costs more than all the rest.
             attempts = [["--offline"]] if env.get("UV_OFFLINE") else [["--offline"], []]
             for options in attempts:
@@ -142,7 +145,7 @@ class UvEngine:
                     break
                 log(f"(exit code {finished.code})")
             else:
-                raise not_done(finished.lines, "The packages could not be installed")
+                raise not_done(finished.lines, "The packages could not be installed", finished.code)
         _check(lock, directory, interpreter)
         report(Progress(phase="installing", done=total, total=total, unit="packages"))
 
@@ -154,9 +157,24 @@ class UvEngine:
         Left alone, the resolver goes back through the years for a version that meets the requirements, and runs the
         code of each source distribution on its way.
         """
-        from_source = (
-            {package.name for package in request.preferred.packages if package.kept} if request.preferred else set()
-        )
+        kept = {package.name for package in request.preferred.packages if package.kept} if request.preferred else set()
+        kept = set() if request.upgrade is None else kept - request.upgrade
+        if kept:
+            # They stay as they are where that is possible, and may have wheels by now where it is not.
+            with contextlib.suppress(Unsatisfiable):
+                return await self._compile_allowing(kept, request, output, interpreter, options, log=log)
+        return await self._compile_allowing(set(), request, output, interpreter, options, log=log)
+
+    async def _compile_allowing(
+        self,
+        from_source: set[str],
+        request: Request,
+        output: Path,
+        interpreter: Interpreter,
+        options: Sequence[str],
+        *,
+        log: Log,
+    ) -> tuple[str, ...]:
         while True:
             allowed = [part for name in sorted(from_source) for part in ("--no-binary", name)]
             try:
@@ -215,7 +233,7 @@ class UvEngine:
         # Not --quiet: it would also leave out the warning about yanked versions. The lock goes to standard output, too.
         finished = await self._run(argv, output.parent, on_line=log, streams="stderr")
         if finished.code != 0:
-            raise unresolved(finished.lines)
+            raise unresolved(finished.lines, finished.code)
         return finished.lines
 
     async def _wheel(
@@ -227,7 +245,8 @@ class UvEngine:
         built = list(folder.glob("*.whl"))
         if not built:
             sdist = scratch / package.file
-            data = await asyncio.to_thread(fetch, url, self._env, folder=scratch)
+            seconds = self._settings.limits.build_minutes * 60
+            data = await fetch(url, self._env, folder=scratch, seconds=seconds)
             if wire.sha256(data) != package.sha256:
                 raise EngineFailed(f"{package.file} is not the file that the index promised: its sha256 is another.")
             sdist.write_bytes(data)
@@ -244,12 +263,13 @@ class UvEngine:
             ]
             finished = await self._run(argv, scratch, on_line=log)
             if finished.code != 0:
-                raise not_done(finished.lines, f"{package.name} {package.version} could not be built from source")
-            folder.mkdir(parents=True, exist_ok=True)
-            # Renamed into place: another process may be at the same.
+                what = f"{package.name} {package.version} could not be built from source"
+                raise not_done(finished.lines, what, finished.code)
             for wheel in out.glob("*.whl"):
-                wheel.replace(folder / wheel.name)
+                _place(wheel, folder / wheel.name)
             built = list(folder.glob("*.whl"))
+            if not built:
+                raise EngineFailed(f"{package.name} {package.version} could not be built from source: no wheel came.")
         path = built[0]
         kept = LockedPackage(
             name=package.name,
@@ -356,6 +376,8 @@ def _dist_infos(prefix: Path) -> list[str]:
 def _check(lock: Lock, directory: Path, interpreter: Interpreter) -> None:
     """What a hostile or broken wheel can do in spite of the installer: other packages, or another interpreter."""
     python = directory / "bin" / "python"
+    if not os.path.lexists(python):
+        raise EngineFailed("uv ended well, and what it made has no interpreter.")
     if not python.is_symlink() or os.path.realpath(python) != str(interpreter.path):
         raise EngineFailed("A package has replaced the interpreter of the environment; it is not to be trusted.")
     found = {canonicalize_name(name.removesuffix(".dist-info").partition("-")[0]) for name in _dist_infos(directory)}
@@ -401,7 +423,11 @@ def _has_system_certificates() -> bool:
 
 def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
     """The packages of a pylock.toml that uv wrote whose markers hold here."""
-    tables = tomllib.loads(output.read_text())["packages"]
+    try:
+        # No package at all: no such list.
+        tables = tomllib.loads(output.read_text()).get("packages", [])
+    except (OSError, ValueError) as error:
+        raise EngineFailed("uv ended well, and wrote no lock that can be read.") from error
     return [table for table in tables if "marker" not in table or Marker(table["marker"]).evaluate(target.environment)]
 
 
@@ -471,6 +497,19 @@ def _from_source(fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
         for package in fresh
         if package.origin is Origin.SDIST
     ]
+
+
+def _place(file: Path, target: Path) -> None:
+    """Copy a file to its place, whole and once: another process may be at the same, and the first one counts."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temp = target.with_suffix(f".{secrets.token_hex(4)}")
+    try:
+        # Temporary files may be on another disk.
+        shutil.copyfile(file, temp)
+        with contextlib.suppress(FileExistsError):
+            os.link(temp, target)
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

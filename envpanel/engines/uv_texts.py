@@ -53,29 +53,30 @@ class Downloads:
         self._report(Progress(phase="downloading", done=done, total=total, unit="MiB", detail=match[1]))
 
 
-def unresolved(lines: Sequence[str]) -> EngineFailed | Unsatisfiable:
-    """Why a resolution ended, in one sentence."""
+def unresolved(lines: Sequence[str], code: int = 1) -> EngineFailed | Unsatisfiable:
+    """Why a resolution ended, in one sentence. `code` is uv's exit code."""
     said = _Said(lines)
-    if not said.error.startswith("No solution found") or not said.causes:
-        return not_done(lines, "The requirements could not be resolved")
+    if not said.error.startswith("No solution found") or not any(said.causes):
+        return not_done(lines, "The requirements could not be resolved", code)
     if "network was disabled" in (said.hint or ""):
-        return not_done(lines, "The requirements could not be resolved offline")
-    message = f"No set of packages meets all requirements: {_conclusion(said.causes[0])}"
+        return not_done(lines, "The requirements could not be resolved offline", code)
+    message = f"No set of packages meets all requirements: {_sentence(_conclusion(said.causes[0]))}"
     wheels = frozenset(map(canonicalize_name, re.findall(r"Wheels are required for `([\w.-]+)`", said.text)))
     return NoWheels(message, wheels) if wheels else Unsatisfiable(message, hint=said.hint)
 
 
-def not_done(lines: Sequence[str], what: str) -> EngineFailed:
-    """Why something else ended, in one sentence."""
+def not_done(lines: Sequence[str], what: str, code: int = 1) -> EngineFailed:
+    """Why something else ended, in one sentence. `code` is uv's exit code."""
     said = _Said(lines)
     # "No solution found when resolving dependencies" says less than its cause.
-    error = "" if said.error.startswith("No solution found") and said.causes else said.error
+    error = "" if said.error.startswith("No solution found") and any(said.causes) else said.error
     # The first cause says what was tried, the last one what was in the way: a full disk, no such host.
     causes = [
         re.sub(r" for url \(\S+\)", "", _conclusion(cause)) for cause in (*said.causes[:1], *said.causes[1:][-1:])
     ]
-    reason = ": ".join(dict.fromkeys(part.rstrip(".:") for part in (error, *causes) if part))
-    return EngineFailed(f"{what}: {_cut(reason) or 'uv ended without a reason'}.", hint=said.hint)
+    reason = ": ".join(dict.fromkeys(part.rstrip(".: ") for part in (error, *causes) if part.rstrip(".: ")))
+    ended = f"uv was ended by signal {-code}" if code < 0 else "uv ended without a reason"
+    return EngineFailed(f"{what}: {_sentence(_cut(reason or ended))}", hint=said.hint)
 
 
 class _Said:
@@ -100,6 +101,10 @@ def _conclusion(text: str, longest: int = 500) -> str:
         return _cut(text)
     before = steps[-2].rpartition("we can conclude that ")[2]
     return _cut(f"{before[:1].upper()}{before[1:]}. And because {steps[-1]}")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(("…", ".")) else f"{text}."
 
 
 def _cut(text: str, longest: int = 700) -> str:

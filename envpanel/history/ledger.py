@@ -101,6 +101,7 @@ class Ledger:
 
         Raises:
             KeyExists: another record has this number; nothing was changed.
+        RecordDamaged: this number is missing, and later ones are there.
             FormatTooNew: a newer envpanel wrote the record before.
             StoreError: it could not be written; nothing was changed.
         """
@@ -111,6 +112,12 @@ class Ledger:
             )
         record, data = wire.seal(draft)
         key = _key(record.environment, record.number)
+        if self._exists(draft.environment, draft.number + 1) and not self._exists(draft.environment, draft.number):
+            # To fill the hole would hide that something is lost.
+            raise RecordDamaged(
+                f"The record of {draft.ref} is missing, though later ones are there, so nothing can be added.",
+                hint="A backup of the home has it.",
+            )
         try:
             self.store.create(key, data)
         except StoreError:

@@ -111,7 +111,7 @@ def check_text(text: str, what: str, *, longest: int = 2000) -> str:
         raise InvalidInput(f"The {what} is too long: {len(text)} characters, and at most {longest} are kept.")
     if not all(char.isprintable() or char == "\n" for char in text):
         raise InvalidInput(f"The {what} has characters in it that cannot be printed.")
-    if re.search(r"://[^/\s]*@", text):
+    if re.search(r"://\S*@", text):
         raise InvalidInput(f"The {what} has the credentials of an address in it; the history would keep them.")
     return text
 

@@ -39,22 +39,23 @@ def take_over(parent: Path, prefix: Path, distributions: Iterable[str]) -> int:
         return 0
     tag = "cpython-" + target.parent.name.removeprefix("python").replace(".", "")
     wanted = set(distributions)
+    before = _owners(source)
     linked = 0
     folders: set[str] = set()
-    for info in target.glob("*.dist-info"):
-        if canonicalize_name(info.name.removesuffix(".dist-info").partition("-")[0]) not in wanted:
+    for module, owners in _owners(target).items():
+        # Where two distributions bring a module, the one that was installed last has written it, in either prefix.
+        if len(owners) != 1 or owners[0] not in wanted or before.get(module) != owners:
             continue
-        for module in _modules(info / "RECORD"):
-            folder, _, file = module.rpartition("/")
-            cached = os.path.join(folder, "__pycache__", f"{file[:-3]}.{tag}.pyc")
-            destination = os.path.join(target, cached)
-            if folder not in folders:
-                with contextlib.suppress(FileExistsError, FileNotFoundError):
-                    os.mkdir(os.path.dirname(destination))
-                folders.add(folder)
-            with contextlib.suppress(FileNotFoundError, FileExistsError):
-                os.link(os.path.join(source, cached), destination)
-                linked += 1
+        folder, _, file = module.rpartition("/")
+        cached = os.path.join(folder, "__pycache__", f"{file[:-3]}.{tag}.pyc")
+        destination = os.path.join(target, cached)
+        if folder not in folders:
+            with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError):
+                os.mkdir(os.path.dirname(destination))
+            folders.add(folder)
+        with contextlib.suppress(FileNotFoundError, FileExistsError, NotADirectoryError):
+            os.link(os.path.join(source, cached), destination)
+            linked += 1
     return linked
 
 
@@ -84,6 +85,16 @@ async def compile_all(
     finished = await process.run(argv, env=env, cwd=prefix, on_line=line, pass_fds=pass_fds)
     if finished.code != 0:
         raise EngineFailed(f"The modules could not be compiled: {' '.join(finished.lines[-1:])}.")
+
+
+def _owners(site: Path) -> dict[str, list[str]]:
+    """The distributions that bring each module."""
+    owners: dict[str, list[str]] = {}
+    for info in sorted(site.glob("*.dist-info")):
+        name = canonicalize_name(info.name.removesuffix(".dist-info").partition("-")[0])
+        for module in _modules(info / "RECORD"):
+            owners.setdefault(module, []).append(name)
+    return owners
 
 
 def _modules(record: Path) -> list[str]:

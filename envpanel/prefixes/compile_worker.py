@@ -4,6 +4,7 @@ Standard library only. Prints `compiled N of M` as it goes.
 """
 
 import contextlib
+import errno
 import os
 import sys
 from importlib.util import cache_from_source
@@ -25,9 +26,13 @@ def missing(root: str) -> list[str]:
 
 
 def compile_one(path: str) -> None:
-    """Compile a module; templates and modules for other Pythons do not compile, and that is their affair."""
+    """Compile a module; templates, links to nothing and the like do not compile, and that is their affair."""
     with contextlib.suppress(PyCompileError, ValueError, RecursionError, UnicodeDecodeError):
-        compile(path, doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+        try:
+            compile(path, doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
 
 def main(root: str) -> None:

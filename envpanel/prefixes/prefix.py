@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class Prefixes:
 
     def is_building(self, key: str) -> bool:
         """Whether somebody on this machine is at it now."""
-        return any(not _is_free(lock) for lock in self._children(key, "*.lock"))
+        return any(not _is_free(lock) for lock in self._files(key, ".lock"))
 
     def begin(self, key: str) -> Site:
         """A new, absent directory of one's own to build in; `end` it in any case.
@@ -93,7 +94,6 @@ class Prefixes:
             self.sweep()
             build_id = secrets.token_hex(4)
             lock = _new_lock(folder / f"{build_id}.lock")
-            fcntl.flock(lock, fcntl.LOCK_EX)
         return Site(key=key, path=folder / build_id, lock=lock)
 
     def end(self, site: Site) -> None:
@@ -112,22 +112,25 @@ class Prefixes:
         """Finish: make the directory read-only and name it. Who comes second gets the winner's.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: it is not whole, or could not be written.
         """
+        if not Prefix(key=site.key, path=site.path, ready=site.path).is_whole:
+            raise StoreError(f"{site.path} has no interpreter, so it cannot be finished.")
         with _sentence(site.path):
             make_read_only(site.path, self._mode())
-            content = wire.canonical({"directory": site.path.name}) + b"\n"
             temp = site.path.with_suffix(".ready")
             with temp.open("xb") as file:
-                file.write(content)
+                file.write(wire.canonical({"directory": site.path.name}) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+            os.chmod(temp, self._mode() & 0o444)
             try:
                 while True:
+                    # The number first: what is published after this look takes the number away from us.
+                    number = max(self._ready_numbers(site.key), default=0) + 1
                     found = self.find(site.key)
                     if found is not None and found.is_whole:
                         return found
-                    number = max(self._ready_numbers(site.key), default=0) + 1
                     with contextlib.suppress(FileExistsError):
                         os.link(temp, self._ready(site.key, number))
             finally:
@@ -135,8 +138,9 @@ class Prefixes:
 
     def sweep(self) -> None:
         """Remove what killed builders left: directories that no READY names and whose lock is free."""
-        for lock in self.root.glob("*/*.lock"):
-            self._sweep(lock)
+        for key in _names(self.root):
+            for lock in self._files(key, ".lock", ".new"):
+                self._sweep(lock)
 
     def _sweep(self, lock: Path) -> None:
         directory = lock.with_suffix("")
@@ -168,14 +172,10 @@ class Prefixes:
         return self.root / key / f"READY-{number}.json"
 
     def _ready_numbers(self, key: str) -> list[int]:
-        try:
-            names = os.listdir(self.root / key)
-        except OSError:
-            return []
-        return [int(match[1]) for match in map(_READY.fullmatch, names) if match]
+        return [int(match[1]) for match in map(_READY.fullmatch, _names(self.root / key)) if match]
 
-    def _children(self, key: str, pattern: str) -> list[Path]:
-        return list((self.root / key).glob(pattern))
+    def _files(self, key: str, *suffixes: str) -> list[Path]:
+        return [self.root / key / name for name in _names(self.root / key) if name.endswith(suffixes)]
 
 
 def make_read_only(root: Path, mode: int = 0o755) -> None:
@@ -184,6 +184,8 @@ def make_read_only(root: Path, mode: int = 0o755) -> None:
     Symbolic links are left alone: through `bin/python` the interpreter of the host would be changed. Files that are
     hard links into the cache of an engine become read-only there too, which is wanted.
     """
+    if os.path.islink(root):
+        return
     for folder, _, files in os.walk(root, topdown=False):
         for name in files:
             path = os.path.join(folder, name)
@@ -197,25 +199,54 @@ def make_read_only(root: Path, mode: int = 0o755) -> None:
 
 def remove_tree(root: Path) -> None:
     """Remove a directory, read-only parts included; never follows a symbolic link out of it. Absent is fine."""
-    try:
-        entries = list(os.scandir(root))
-    except FileNotFoundError:
+    if os.path.islink(root):
+        os.unlink(root)
+        return
+    if not os.path.isdir(root):
         return
     os.chmod(root, 0o700)
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(Path(entry.path))
-        else:
-            os.unlink(entry.path)
-    os.rmdir(root)
+    for folder, inner, _ in os.walk(root):
+        # Before the walk goes down into them.
+        for name in inner:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(root)
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing where it is gone, as it may be at any time. (glob would raise.)"""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _new_lock(path: Path) -> int:
+    """A new lock file that is locked from the moment it has its name: else a sweep could take it for a dead one's."""
+    new = path.with_suffix(".new")
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Another builder that ends may take the empty folder away in between.
+        # Another builder that ends may take the empty folder away in between, and a sweep the new file.
         with contextlib.suppress(FileNotFoundError):
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            _make_folder(path.parent)
+            descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                os.rename(new, path)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return descriptor
+
+
+def _make_folder(path: Path) -> None:
+    """Make it, and what is missing above it, for whoever may see the folder above, whatever the umask is."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(stat.S_IMODE(path.parent.stat().st_mode) | 0o700)
 
 
 def _take(lock: Path) -> int | None:

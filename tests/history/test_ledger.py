@@ -615,3 +615,14 @@ def test_eight_whose_answers_are_lost_lose_nothing_and_write_nothing_twice(store
     acknowledged, head = installed_by_all(Flaky(store))
     assert {entry.name for entry in head.packages} == acknowledged
     assert head.number == 1 + WRITERS * CHANGES
+
+
+def test_a_hole_in_the_middle_is_not_filled(ledger: Ledger, five: list[Record]) -> None:
+    """A hint below it makes the record before it look like the head: what would follow must not hide the loss."""
+    ledger.store.delete(key(4))
+    ledger.store.put(HINT, b"3")
+    third = ledger.head("churn")
+    assert third.number == 3
+    with pytest.raises(RecordDamaged, match="churn@4 is missing"):
+        commit(ledger, third)
+    assert [entry for entry in ledger.store.list("environments/churn") if entry.startswith("00000004.j")] == []
