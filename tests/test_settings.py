@@ -106,7 +106,7 @@ def test_what_is_written_is_read(document: dict[str, object]) -> None:
         ("indexes: [{name: \u0430, url: 'https://a/'}]", "'indexes[0].name'"),
         ("indexes: [{name: a}]", "'indexes[0].url'"),
         ("indexes: [{name: a, url: 5}]", "'indexes[0].url'"),
-        ("indexes: [{name: a, url: pypi.org/simple}]", "'indexes[0].url'"),
+        ("indexes: [{name: a, url: index.example/simple}]", "'indexes[0].url'"),
         ("indexes: [{name: a, url: 'ftp://a/'}]", "'indexes[0].url'"),
         ("indexes: [{name: a, url: '--index-url=https://a/'}]", "'indexes[0].url'"),
         ("indexes: [{name: a, url: ' https://a/'}]", "'indexes[0].url'"),
