@@ -199,13 +199,25 @@ def list_(session: Session, archived: bool) -> None:
     session.terminal.environments(environments)
 
 
-@_command("history", examples="envpanel history churn-features\nenvpanel history churn-features --package polars")
+@_command(
+    "history",
+    examples="""envpanel history churn-features
+        envpanel history churn-features --package polars
+        envpanel history churn-features --attempts""",
+)
 @_name
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--before", type=click.IntRange(1), metavar="N", help="Only revisions below this number.")
 @click.option("--package", metavar="P", help="Only revisions that changed this package.")
-def history(session: Session, name: str, limit: int, before: int | None, package: str | None) -> None:
+@click.option("--attempts", is_flag=True, help="Instead: what failed, was cancelled or interrupted.")
+def history(session: Session, name: str, limit: int, before: int | None, package: str | None, attempts: bool) -> None:
     """What changed, who did it, when and why; newest first."""
+    if attempts:
+        if before is not None or package is not None:
+            raise click.UsageError("--attempts goes with --limit only.")
+        found = session.environments.attempts(name, limit=limit)
+        session.print_json(found) if session.json else session.terminal.attempts(name, found)
+        return
     entries = session.environments.history(name, limit=limit, before=before, package=package)
     if session.json:
         session.print_json(entries)
@@ -254,9 +266,20 @@ def diff(session: Session, first: _Target, others: tuple[str, ...]) -> None:
 @click.option("--yaml", "kind", flag_value="yaml", help="The environment.yml of exact pins.")
 @click.option("--lock", "kind", flag_value="lock", help="The pylock.toml.")
 @click.option("--log", "kind", flag_value="log", help="What resolver and installer said.")
-def show(session: Session, target: _Target, kind: str | None) -> None:
+@click.option("--attempt", "attempt_id", metavar="ID", help="Instead: a change that failed (history --attempts).")
+def show(session: Session, target: _Target, kind: str | None, attempt_id: str | None) -> None:
     """The record of a revision, or one of its files."""
     environments = session.environments
+    if attempt_id is not None:
+        if target.revision is not None or kind not in (None, "log"):
+            raise click.UsageError("--attempt goes with NAME and --log only.")
+        attempt = environments.attempt(target.name, attempt_id)
+        if kind == "log":
+            text = environments.attempt_log(attempt)
+            click.echo(json.dumps({kind: text}) if session.json else text, nl=session.json)
+        else:
+            session.print_json(attempt) if session.json else session.terminal.attempt(attempt)
+        return
     record = environments.show(target.name, target.revision)
     if kind is not None:
         text = environments.file(record, kind)

@@ -25,6 +25,7 @@ from envpanel.engines.interface import Engine, Log, Report
 from envpanel.engines.interpreters import Interpreters
 from envpanel.errors import (
     BaseImmutable,
+    Cancelled,
     EnvironmentArchived,
     EnvPanelError,
     Failed,
@@ -39,6 +40,7 @@ from envpanel.errors import (
     Refused,
     StoreError,
 )
+from envpanel.history.attempts import Attempt, Attempts, AttemptState, Note, new_id
 from envpanel.history.index import HistoryEntry, Index, entry_of
 from envpanel.history.ledger import Ledger, Problem
 from envpanel.history.store import Store
@@ -150,6 +152,7 @@ class Environments:
         self._bundle = bundle
         self._settings = settings
         self._index = Index(self.ledger, index)
+        self._attempts = Attempts(self.ledger, cache / "logs")
         self._planner = Planner(engine, interpreters)
         self._builds = Builds(
             ledger=self.ledger,
@@ -233,6 +236,29 @@ class Environments:
             entry = entry_of(record)
             wanted = package is None or canonicalize_name(package) in record.diff.names
             return [entry] if wanted and (before is None or before > 1) and limit > 0 else []
+
+    def attempts(self, name: str, *, limit: int = 20) -> list[Attempt]:
+        """The newest changes of this environment that failed, were cancelled or interrupted; it need not exist."""
+        self._recover()
+        return self._attempts.newest_first(name, limit=limit)
+
+    def attempt(self, name: str, attempt_id: str) -> Attempt:
+        """One of them.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        return self._attempts.get(name, attempt_id)
+
+    def attempt_log(self, attempt: Attempt) -> str:
+        """What resolver and installer had said.
+
+        Raises:
+            NotFound: nothing had run.
+        """
+        if attempt.log is None:
+            raise NotFound(f"The attempt {attempt.id} has no log: nothing had run for it.")
+        return self.ledger.get_blob(attempt.log).decode()
 
     def diff(self, old: Record, new: Record) -> Diff:
         """What is different in `new`; the two may be of different environments."""
@@ -362,12 +388,25 @@ class Environments:
     ) -> Outcome:
         started = time.monotonic()
         check_text(by.message, "message")
+        await asyncio.to_thread(self._recover)
         # The head that the change was decided on is the one before any wait.
         seen = await asyncio.to_thread(self._open, name, change)
         if confirmed is not None and not isinstance(change, changes.Install | changes.Uninstall):
             self._refuse_moved(confirmed, seen)
         what = f"{by.author.name}: {change.operation} in {name}"
-        async with self._logged(name) as log, turn(self._cache / "locks" / f"{name}.lock", what, report):
+        attempt = Attempt(
+            id=new_id(),
+            environment=name,
+            head=seen.number if seen is not None else None,
+            author=by.author,
+            via=by.via,
+            created=_now(),
+            operation=change.operation,
+            arguments=change.arguments,
+            message=by.message,
+            record=secrets.token_hex(16),
+        )
+        async with self._logged(name, attempt) as log, turn(self._cache / "locks" / f"{name}.lock", what, report):
             while True:
                 head = await asyncio.to_thread(self._open, name, change)
                 if seen is not None and head is not None and head.digest != seen.digest and not change.follows_head:
@@ -381,7 +420,9 @@ class Environments:
                     await self._built(plan, report, log)
                 duration = round(time.monotonic() - started, 3)
                 try:
-                    record = await _finished(asyncio.to_thread(self._commit, plan, by, duration, log.text()))
+                    record = await _finished(
+                        asyncio.to_thread(self._commit, plan, by, attempt.record, duration, log.text())
+                    )
                 except KeyExists:
                     # Somebody without our lock was first. What that left decides what happens now.
                     if head is None:
@@ -446,7 +487,7 @@ class Environments:
             lock = await asyncio.to_thread(self.lock, plan.source)
         await self._builds.ensure(plan.content_id, lock, parent=plan.head, report=report, log=log)
 
-    def _commit(self, plan: Plan, by: Signature, duration: float, log: str) -> Record:
+    def _commit(self, plan: Plan, by: Signature, record_id: str, duration: float, log: str) -> Record:
         change, head = plan.change, plan.head
         base = head.base if head is not None else None
         cloned_from = restored_from = None
@@ -459,7 +500,7 @@ class Environments:
         definition = plan.definition
         digests = replace(self._files(plan), log=self.ledger.put_blob(log.encode()) if log else None)
         record = Record(
-            id=secrets.token_hex(16),
+            id=record_id,
             number=plan.number,
             parent=head.number if head is not None else None,
             environment=plan.environment,
@@ -670,25 +711,50 @@ class Environments:
         except KeyExists:
             return self.ledger.get(name, 1)
 
+    def _recover(self) -> None:
+        # Who may only read cannot write what others left; it waits for who can.
+        with contextlib.suppress(StoreError):
+            self._attempts.recover()
+
     @contextlib.asynccontextmanager
-    async def _logged(self, name: str) -> AsyncIterator[BuildLog]:
-        """A log for what happens in the block; where that fails, the error names the file, which stays."""
+    async def _logged(self, name: str, attempt: Attempt | None = None) -> AsyncIterator[BuildLog]:
+        """A log for what happens in the block.
+
+        Where that fails, the error names the file, which stays; and the attempt is kept, if there is one.
+        """
         limit = int(self._settings.limits.log_mib * 1024 * 1024)
         folder = self._cache / "logs"
         try:
             opened = BuildLog(folder, name, limit)
+            note = Note.begin(opened.path, attempt) if attempt is not None else contextlib.nullcontext()
         except OSError as error:
             raise StoreError(f"{folder} could not be written: {error.strerror}.") from error
-        with opened as log:
+        with note, opened as log:
             try:
                 yield log
-            except Failed as error:
-                log(f"{error.message} {error.hint or ''}".rstrip())
-                error.log = str(log.path)
-                raise
             except OSError as error:
                 # A full or read-only disk, met anywhere on the way.
-                raise StoreError(f"{error.filename or 'The disk'} could not be written: {error.strerror}.") from error
+                failure = StoreError(f"{error.filename or 'The disk'} could not be written: {error.strerror}.")
+                await self._keep(attempt, failure, log)
+                raise failure from error
+            except (Failed, StoreError) as error:
+                await self._keep(attempt, error, log)
+                raise
+            except asyncio.CancelledError:
+                await self._keep(attempt, Cancelled("It was cancelled."), log)
+                raise
+
+    async def _keep(self, attempt: Attempt | None, error: EnvPanelError, log: BuildLog) -> None:
+        log(f"{error.message} {error.hint or ''}".rstrip())
+        if isinstance(error, Failed):
+            error.log = str(log.path)
+        if attempt is None:
+            return
+        state = AttemptState.CANCELLED if isinstance(error, Cancelled) else AttemptState.FAILED
+        ended = replace(attempt, state=state, ended=_now(), code=error.code, reason=error.message, hint=error.hint)
+        # On a full disk there may be no room for it, and what is to be told is why the change failed.
+        with contextlib.suppress(StoreError):
+            await _finished(asyncio.to_thread(self._attempts.keep, ended, log.text()))
 
 
 async def _finished(work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from envpanel.history.attempts import Attempt
     from envpanel.history.index import HistoryEntry
     from envpanel.model.diff import Diff
     from envpanel.model.nouns import Package, PlanWarning, Progress, Record
@@ -76,6 +77,33 @@ class Terminal:
         else:
             self.err.print(f"No revision of {plain(name)} matches.")
 
+    def attempts(self, name: str, attempts: Sequence[Attempt]) -> None:
+        """The changes that ended badly."""
+        from rich.padding import Padding
+
+        for attempt in attempts:
+            facts = (attempt.id, _local(attempt.created), attempt.author.name, attempt.operation, attempt.state)
+            self.out.print("  ".join(map(plain, facts)), soft_wrap=True)
+            self.out.print(Padding(f"[dim]{plain(attempt.reason)}[/]", (0, 0, 0, 4), expand=False))
+        if not attempts:
+            self.err.print(f"No change of {plain(name)} has failed.")
+
+    def attempt(self, attempt: Attempt) -> None:
+        """A change that ended badly."""
+        values = [value if isinstance(value, list) else [value] for value in attempt.arguments.values()]
+        asked = [str(part) for value in values for part in value]
+        lines = {
+            "change": f"{attempt.operation} {' '.join(asked)}".rstrip(),
+            "by": attempt.author.name,
+            "when": _local(attempt.created),
+            "on": f"{attempt.environment}@{attempt.head}" if attempt.head else f"{attempt.environment} (new)",
+            "why": attempt.message or "—",
+            "ended": attempt.state,
+            "reason": attempt.reason,
+            "hint": attempt.hint or "—",
+        }
+        self._facts(lines)
+
     def packages(self, packages: Sequence[Package]) -> None:
         """The packages, those that were asked for first."""
         table = _table("package", "version", "manager", "", "since")
@@ -100,11 +128,14 @@ class Terminal:
             "packages": len(record.packages),
         }
         self.out.print(f"[bold]{record.ref}[/]")
+        self._facts(lines)
+        self.diff(record.diff)
+
+    def _facts(self, lines: Mapping[str, object]) -> None:
         table = _table("", "", headless=True)
         for key, value in lines.items():
             table.add_row(f"[dim]{key}[/]", plain(value))
         self.out.print(table)
-        self.diff(record.diff)
 
     def preview(self, preview: Preview) -> None:
         """What a change would do."""

@@ -498,6 +498,53 @@ def _directories(project: Project) -> list[str]:
     return sorted(str(path) for path in (project.home / "cache" / "prefixes").glob("*/*"))
 
 
+# Attempts
+
+
+def test_a_failed_change_is_kept_with_who_what_why_and_the_log(churn: Project) -> None:
+    error = churn.refused("install", "churn", "alpha==9.9", "-m", "we want the newest")
+    (attempt,) = churn.ok("history", "churn", "--attempts")
+    assert (attempt["state"], attempt["operation"], attempt["message"]) == ("failed", "install", "we want the newest")
+    assert attempt["arguments"] == {"requirements": ["alpha==9.9"]}
+    assert (attempt["code"], attempt["reason"]) == ("unsatisfiable", error["message"])
+    assert (attempt["head"], attempt["via"]) == (1, "cli")
+    assert churn.ok("show", "churn", "--attempt", attempt["id"]) == attempt
+    assert "alpha==9.9" in churn.run("show", "churn", "--attempt", attempt["id"], "--log").out
+    assert attempt["reason"].split(":")[0] in churn.run("history", "churn", "--attempts").out
+    assert [line["number"] for line in churn.ok("history", "churn")] == [1]
+
+
+def test_a_cancelled_change_is_kept(churn: Project, tmp_path: Path) -> None:
+    _start_slow_install(churn, tmp_path, interrupt=signal.SIGINT)
+    (attempt,) = churn.ok("history", "churn", "--attempts")
+    assert (attempt["state"], attempt["code"]) == ("cancelled", "cancelled")
+
+
+def test_a_killed_change_is_found_interrupted_by_whoever_comes_next(churn: Project, tmp_path: Path) -> None:
+    for pid in _start_slow_install(churn, tmp_path, interrupt=signal.SIGKILL):
+        os.kill(pid, signal.SIGKILL)
+    churn.ok("install", "churn", "tool")
+    (attempt,) = churn.ok("history", "churn", "--attempts")
+    assert (attempt["state"], attempt["ended"], attempt["head"]) == ("interrupted", None, 1)
+    assert attempt["arguments"] == {"requirements": ["slow"]}
+    assert not list((churn.home / "cache" / "logs").glob("*.running"))
+
+
+def test_an_attempt_at_a_new_environment_is_kept_though_there_is_none(project: Project) -> None:
+    project.refused("create", "churn", "--group", "model-training", "--no-kernel", "nosuchthing")
+    (attempt,) = project.ok("history", "churn", "--attempts")
+    assert (attempt["operation"], attempt["head"]) == ("create", None)
+    assert "churn" not in [item["name"] for item in project.ok("list")]
+
+
+def test_refusals_previews_and_successes_are_no_attempts(churn: Project) -> None:
+    churn.refused("uninstall", "churn", "cowsay")
+    churn.refused("install", "churn", "alpha==9.9", "--dry-run")
+    churn.ok("install", "churn", "tool")
+    assert churn.ok("history", "churn", "--attempts") == []
+    assert churn.refused("show", "churn", "--attempt", "../../etc/passwd")["code"] == "not-found"
+
+
 # Names, usage, JSON
 
 
