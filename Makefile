@@ -6,7 +6,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint format bench relock clean
+.PHONY: help lab test lint format bench bases relock clean
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ format: .venv/ready  ## Put the code into the project's form
 
 bench: .venv/ready  ## Measure clone, restore and install against plain uv, side by side
 	$(BIN)/python tests/bench.py
+
+bases: .venv/ready  ## Build and import all nine bases, and print sizes and times
+	$(BIN)/python tests/build_bases.py
 
 relock: .venv/ready  ## Pin the bundled bases anew (needs a package index)
 	$(BIN)/python -m envpanel.bases.relock

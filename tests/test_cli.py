@@ -416,14 +416,14 @@ def test_an_unknown_plan_is_refused(churn: Project) -> None:
     ],
 )
 def test_a_failed_change_leaves_everything_as_it_was(churn: Project, spec: str, code: str, part: str) -> None:
-    before, built = _tree(churn.home), _directories(churn)
+    before, built = _environments(churn.home), _directories(churn)
     answer = churn.run("install", "churn", "--json", "--", spec)
     assert (answer.code, answer.out) == (1, "")
     error = answer.error
     assert error["code"] == code
     assert part in error["message"]
     assert "secret" not in json.dumps(error)
-    assert _tree(churn.home) == before
+    assert _environments(churn.home) == before
     assert _directories(churn) == built
     if code in ("unsatisfiable", "engine-failed"):
         assert Path(error["log"]).read_text()

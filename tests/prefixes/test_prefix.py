@@ -358,18 +358,35 @@ def test_sweeping_where_nothing_ever_was_is_fine(tmp_path: Path) -> None:
     Prefixes(tmp_path / "absent").sweep()
 
 
-def test_a_lock_is_there_as_long_as_its_builder_whoever_else_begins(prefixes: Prefixes) -> None:
-    """Without it a killed builder's directory would stay for ever, and nobody would see that it builds."""
+def test_a_builder_keeps_its_lock_and_directory_whoever_else_begins_and_sweeps(prefixes: Prefixes) -> None:
+    """Without the lock a killed builder's directory would stay for ever, and nobody would see that it builds."""
     lost = []
+    done = threading.Event()
 
     def begin(number: int) -> None:
         for turn in range(100):
-            with building(prefixes, f"key-{(number + turn) % 3}") as site:
+            with building(prefixes, f"key-{(number + turn) % 2}") as site:
+                site.path.mkdir()
+                time.sleep(0.0005)
+                if not site.path.is_dir():
+                    lost.append("directory")
                 if not site.path.with_suffix(".lock").exists():
-                    lost.append(site.path.name)
+                    lost.append("lock")
+
+    def sweep() -> None:
+        while not done.is_set():
+            prefixes.sweep()
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(begin, range(8)))
+        sweepers = [pool.submit(sweep) for _ in range(4)]
+        builders = [pool.submit(begin, number) for number in range(4)]
+        try:
+            for builder in builders:
+                builder.result()
+        finally:
+            done.set()
+        for sweeper in sweepers:
+            sweeper.result()
     assert lost == []
 
 
