@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envpanel.bases.bundle import Bundle
-from envpanel.bases.revision import first_revision
+from envpanel.bases.bundle import Base, Bundle
+from envpanel.bases.revision import bundled_revision, is_newer
 from envpanel.builds import BuildLog, Builds, turn
 from envpanel.engines.interface import Engine, Log, Report
 from envpanel.engines.interpreters import Interpreters
@@ -153,6 +153,7 @@ class Environments:
         self._settings = settings
         self._index = Index(self.ledger, index)
         self._attempts = Attempts(self.ledger, cache / "logs")
+        self._bases_are_up = False
         self._planner = Planner(engine, interpreters)
         self._builds = Builds(
             ledger=self.ledger,
@@ -189,7 +190,7 @@ class Environments:
             return self.ledger.head(name) if number is None else self.ledger.get(name, number)
         except NotFound:
             if number in (None, 1) and self._is_unwritten_base(name):
-                return first_revision(self._bundle.get(name))[0]
+                return bundled_revision(self._bundle.get(name))[0]
             if name in self._names():
                 raise
             raise self._unknown(name) from None
@@ -216,7 +217,7 @@ class Environments:
         except KeyMissing:
             # A base that nobody has used yet is not in the home, only in the bundle.
             if record.environment in self._bundle:
-                drafted, blobs = first_revision(self._bundle.get(record.environment))
+                drafted, blobs = bundled_revision(self._bundle.get(record.environment))
                 if drafted.digests == record.digests:
                     return blobs[digest].decode()
             raise NotFound(f"The {kind} of {record.ref} is missing.", hint="envpanel verify tells more.") from None
@@ -375,6 +376,7 @@ class Environments:
         Raises:
             EnvPanelError: it could not be built.
         """
+        await asyncio.to_thread(self._bring_bases_up)
         record = await asyncio.to_thread(self._settled, name, number)
         lock = await asyncio.to_thread(self.lock, record)
         parent = await asyncio.to_thread(self._before, record)
@@ -389,6 +391,7 @@ class Environments:
         started = time.monotonic()
         check_text(by.message, "message")
         await asyncio.to_thread(self._recover)
+        await asyncio.to_thread(self._bring_bases_up)
         # The head that the change was decided on is the one before any wait.
         seen = await asyncio.to_thread(self._open, name, change)
         if confirmed is not None and not isinstance(change, changes.Install | changes.Uninstall):
@@ -636,8 +639,9 @@ class Environments:
         """Each environment's newest readable record, and whether it is not the newest one because that is damaged."""
         heads = []
         for name in self._names():
-            # A folder without a record is what is left of a first commit that was killed: no environment.
-            with contextlib.suppress(NotFound):
+            # A folder without a record is what is left of a first commit that was killed: no environment. And a
+            # base may not be to be had on this platform.
+            with contextlib.suppress(NotFound, OtherPlatform):
                 try:
                     heads.append((self.show(name), False))
                 except RecordDamaged:
@@ -703,13 +707,33 @@ class Environments:
         record = self.show(name, number)
         if not self._is_unwritten_base(name):
             return record
-        record, blobs = first_revision(self._bundle.get(name))
+        return self._bundle_in(self._bundle.get(name), None)
+
+    def _bundle_in(self, base: Base, head: Record | None) -> Record:
+        """Write the next revision of a bundled base; where somebody else was first, theirs is as good."""
+        record, blobs = bundled_revision(base, head)
         for data in blobs.values():
             self.ledger.put_blob(data)
         try:
             return self.ledger.commit(replace(record, id=secrets.token_hex(16), created=_now()))
         except KeyExists:
-            return self.ledger.get(name, 1)
+            return self.ledger.get(base.name, record.number)
+
+    def _bring_bases_up(self) -> None:
+        """Append what a newer bundle has to the bases that this home has, with the first write of its envpanel."""
+        if self._bases_are_up:
+            return
+        for name in self.ledger.names():
+            if name not in self._bundle:
+                continue
+            # What is half made is written at its first use, what is damaged is told by whoever looks at it, and a base
+            # that is not to be had here is another machine's affair.
+            with contextlib.suppress(NotFound, RecordDamaged, OtherPlatform):
+                base, head = self._bundle.get(name), self.ledger.head(name)
+                # A base of the project's own may have had the name before it was bundled.
+                if head.operation == "bundle" and is_newer(base, head):
+                    self._bundle_in(base, head)
+        self._bases_are_up = True
 
     def _recover(self) -> None:
         # Who may only read cannot write what others left; it waits for who can.

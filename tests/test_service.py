@@ -470,3 +470,78 @@ def test_what_is_not_there_is_said(service: Environments) -> None:
 
 def test_cancelled_is_an_error_with_a_code() -> None:
     assert Cancelled("Cancelled.").code == "cancelled"
+
+
+# A newer bundle
+
+
+def _bundle_of(folder: Path, date: str, version: str, requirement: str = "alpha") -> Bundle:
+    folder.mkdir()
+    text = "title: Tables\ndescription: For tables.\ngroup: feature-engineering\nuses: [notebook]\n"
+    (folder / "tables.yaml").write_text(f"{text}requirements: [{requirement}]\n")
+    package = locked("alpha", version)
+    packages = [{"name": "alpha", "version": version, "files": [[package.file, package.sha256]]}]
+    pins = {"bundle": date, "python": ["3.11", "3.12", "3.13"], "packages": packages}
+    (folder / "tables.pins.json").write_text(json.dumps(pins))
+    return Bundle(folder)
+
+
+def test_a_newer_bundle_appends_to_the_bases_at_its_first_write_and_an_older_one_never(
+    store: Store, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        bundles = [_bundle_of(tmp_path / "old", "2026-01-01", "1.0"), _bundle_of(tmp_path / "new", "2026-06-01", "1.1")]
+        old, new = (environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), bundle) for bundle in bundles)
+        mine = await _clone_of_base(old)
+        # Reading brings nothing up.
+        await new.overview()
+        assert new.show("tables").number == 1
+        await new.change("mine", Describe(description="any write at all"), by=signature())
+        second = new.show("tables")
+        assert (second.number, second.arguments, second.author.username) == (2, {"bundle": "2026-06-01"}, "envpanel")
+        assert [(entry.old, entry.new) for entry in second.diff.upgraded] == [("1.0", "1.1")]
+        assert new.show("mine").content_id == mine.content_id
+        # The other way round: the older one reads the newer revision, clones it, and leaves it alone.
+        another = environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), bundles[0])
+        assert str((await _clone_of_base(another, "late")).base) == "tables@2"
+        assert another.show("tables").number == 2
+        again = environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), bundles[1])
+        await again.change("mine", Describe(description="once more"), by=signature())
+        assert again.show("tables").number == 2
+        assert again.verify().problems == ()
+
+    asyncio.run(story())
+
+
+def test_two_newer_envpanels_at_once_append_one_revision(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = FolderStore(tmp_path / "home")
+        old = _bundle_of(tmp_path / "old", "2026-01-01", "1.0")
+        await _clone_of_base(environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), old))
+        new = _bundle_of(tmp_path / "new", "2026-06-01", "1.1")
+        both = [environments(store, tmp_path / f"cache-{n}", FakeEngine(CATALOGUE), new) for n in range(2)]
+        await asyncio.gather(*(_clone_of_base(service, f"new-{n}") for n, service in enumerate(both)))
+        assert both[0].show("tables").number == 2
+
+    asyncio.run(story())
+
+
+def test_a_base_of_a_newer_bundle_keeps_its_python(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = FolderStore(tmp_path / "home")
+        old = _bundle_of(tmp_path / "old", "2026-01-01", "1.0")
+        first = environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), old)
+        await _clone_of_base(first)
+        record = first.show("tables")
+        other = {**wire.plain(record), "python": "3.12" if record.python != "3.12" else "3.11", "environment": "kept"}
+        # As if another Python had made the first revision.
+        (tmp_path / "new").mkdir()
+        for path in (tmp_path / "old").iterdir():
+            text = path.read_text().replace("2026-01-01", "2026-06-01")
+            (tmp_path / "new" / path.name.replace("tables", "kept")).write_text(text)
+        first.ledger.commit(wire.read(other, Record))
+        second = environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), Bundle(tmp_path / "new"))
+        await second.change("mine", Describe(description="x"), by=signature())
+        assert (second.show("kept").number, second.show("kept").python) == (2, other["python"])
+
+    asyncio.run(story())

@@ -78,7 +78,7 @@ class UvEngine:
                 package = _chosen(table, target)
                 if not package.is_wheel:
                     before = preferred.get((package.name, package.version))
-                    if before is not None and before.source_sha256 == package.sha256:
+                    if before is not None and package.sha256 in (before.sha256, before.source_sha256):
                         package = before
                     else:
                         url = table["sdist"].get("url") or table["sdist"]["path"]
@@ -128,6 +128,9 @@ class UvEngine:
             if any(package.kept for package in lock.packages):
                 # As an address: in it the comma that may be in a folder's name is no separator.
                 env["UV_FIND_LINKS"] = ",".join(filter(None, [env.get("UV_FIND_LINKS"), wheels.absolute().as_uri()]))
+            # Of bundled bases alone: their identity is the source's hash, so each machine builds the wheel, once.
+            sources = [part for item in lock.packages if not item.is_wheel for part in ("--no-binary", item.name)]
+            builds = ["--only-binary", ":all:", *sources] if sources else ["--no-build"]
             # What the cache has needs no question to the index, which costs more than all the rest.
             attempts = [["--offline"]] if env.get("UV_OFFLINE") else [["--offline"], []]
             for options in attempts:
@@ -135,7 +138,7 @@ class UvEngine:
                 finished = await self._run(venv, scratch, env=env, pass_fds=pass_fds)
                 if finished.code == 0 and total:
                     argv: list[str | Path] = ["pip", "sync", pins, "--python", directory / "bin" / "python"]
-                    argv += ["--require-hashes", "--no-build", "--strict", *options]
+                    argv += ["--require-hashes", "--strict", *builds, *options]
                     downloads = Downloads(report)
                     async with _counting(directory, total, report, downloads):
                         finished = await self._run(
@@ -157,7 +160,8 @@ class UvEngine:
         Left alone, the resolver goes back through the years for a version that meets the requirements, and runs the
         code of each source distribution on its way.
         """
-        kept = {package.name for package in request.preferred.packages if package.kept} if request.preferred else set()
+        before = request.preferred.packages if request.preferred is not None else ()
+        kept = {package.name for package in before if package.kept or not package.is_wheel}
         kept = set() if request.upgrade is None else kept - request.upgrade
         if kept:
             # They stay as they are where that is possible, and may have wheels by now where it is not.
