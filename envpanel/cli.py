@@ -303,6 +303,16 @@ def packages(session: Session, target: _Target) -> None:
     session.terminal.packages(record.packages)
 
 
+@_command("outdated", examples="envpanel outdated churn-features")
+@_name
+def outdated(session: Session, name: str) -> None:
+    """Which packages could be newer, and whether the requirements allow it."""
+    with session.progress() as report:
+        report(_resolving())
+        found = _run(session.environments.outdated(name))
+    session.print_json(found) if session.json else session.terminal.outdated(found)
+
+
 # Making
 
 
@@ -670,6 +680,12 @@ def _print_path(session: Session, path: Path) -> None:
         session.print_json({"path": str(path)})
     else:
         click.echo(path)
+
+
+def _resolving() -> Progress:
+    from envpanel.model.nouns import Progress
+
+    return Progress(phase="resolving")
 
 
 def _print(session: Session, done: Outcome | Preview) -> None:

@@ -77,4 +77,5 @@ def open_environments(home: str, environ: Mapping[str, str], *, bundle: Bundle |
         engine=UvEngine(uv=uv, cache=cache / "uv" / str(os.getuid()), environ=environ, settings=chosen),
         interpreters=Interpreters(uv, environ, chosen.python_search_path),
         settings=chosen,
+        environ=environ,
     )

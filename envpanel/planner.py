@@ -62,6 +62,11 @@ class Planner:
         warnings = (*resolution.warnings, *_side_effects(change, plan.diff))
         return replace(plan, warnings=warnings)
 
+    async def newest(self, head: Record, lock: Lock, *, log: Log) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """What `Engine.newest` says of this revision."""
+        request = Request(requirements=head.requirements, python=head.python, preferred=lock)
+        return await self._engine.newest(request, await self._interpreters.find(head.python), log=log)
+
 
 def _check_names(change: Change, head: Record) -> None:
     if not isinstance(change, Uninstall | Upgrade):

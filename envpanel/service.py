@@ -12,7 +12,7 @@ import difflib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from envpanel.bases.bundle import Base, Bundle
 from envpanel.bases.revision import bundled_revision, is_newer
 from envpanel.builds import BuildLog, Builds, turn
+from envpanel.engines import host
 from envpanel.engines.interface import Engine, Log, Report
 from envpanel.engines.interpreters import Interpreters
 from envpanel.errors import (
@@ -118,6 +119,18 @@ class Verification:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outdated:
+    """A package, the newest version that the requirements allow (None: they need it no more) and the newest there is
+    (None: no index has it)."""
+
+    name: str
+    current: str
+    allowed: str | None
+    newest: str | None
+    requested: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a change ended: the head's record, and whether the change made it (or there was nothing to change)."""
 
@@ -146,11 +159,13 @@ class Environments:
         engine: Engine,
         interpreters: Interpreters,
         settings: Settings,
+        environ: Mapping[str, str],
     ) -> None:
         self.ledger = Ledger(store)
         self._cache = cache
         self._bundle = bundle
         self._settings = settings
+        self._environ = environ
         self._index = Index(self.ledger, index)
         self._attempts = Attempts(self.ledger, cache / "logs")
         self._bases_are_up = False
@@ -286,6 +301,28 @@ class Environments:
         """The prefix of a revision on this machine, or None where it is not built, or damaged."""
         found, _ = await self._builds.find(record)
         return found if found is not None and found.is_whole else None
+
+    async def outdated(self, name: str) -> list[Outdated]:
+        """For each package of the head: the newest version that the requirements allow, and the newest there is.
+
+        Raises:
+            NotFound: there is no such environment.
+            Failed: the index could not be asked.
+        """
+        head = await asyncio.to_thread(self.show, name)
+        lock = await asyncio.to_thread(self.lock, head)
+        async with self._logged(name) as log:
+            allowed, newest = await self._planner.newest(head, lock, log=log)
+        return [
+            Outdated(
+                name=package.name,
+                current=package.version,
+                allowed=allowed.get(package.name),
+                newest=newest.get(package.name),
+                requested=package.requested,
+            )
+            for package in head.packages
+        ]
 
     # Changes that need to know what there is; the others are made of their own classes
 
@@ -431,7 +468,7 @@ class Environments:
                     if head is None:
                         raise NameTaken(f"There is an environment {name!r} already.") from None
                     continue
-                return Outcome(record=record, changed=True, warnings=plan.warnings)
+                return Outcome(record=record, changed=True, warnings=self._warnings(plan))
 
     async def _plan(
         self, name: str, change: Change, head: Record | None, confirmed: SavedPlan | None, report: Report, log: Log
@@ -564,7 +601,12 @@ class Environments:
             head_digest=plan.head.digest if plan.head is not None else None,
             lock=self._files(plan).lock,
         )
-        return Preview(plan=plan.diff, id=self.ledger.put_blob(saved.to_json()), warnings=plan.warnings)
+        return Preview(plan=plan.diff, id=self.ledger.put_blob(saved.to_json()), warnings=self._warnings(plan))
+
+    def _warnings(self, plan: Plan) -> tuple[PlanWarning, ...]:
+        """Those of the plan, and what the packages that come with it lack on this machine."""
+        new = plan.packages if plan.head is None else plan.diff.installed
+        return (*plan.warnings, *host.missing([package.name for package in new], self._environ))
 
     def _before(self, record: Record) -> Record | None:
         """The revision that this one came from: most of its bytecode will do here."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envpanel.history.index import HistoryEntry
     from envpanel.model.diff import Diff
     from envpanel.model.nouns import Package, PlanWarning, Progress, Record
-    from envpanel.service import Environment, Outcome, Preview, Verification
+    from envpanel.service import Environment, Outcome, Outdated, Preview, Verification
 
 _DONE = {
     "create": "made",
@@ -111,6 +111,18 @@ class Terminal:
             asked = "asked for" if package.requested else "pulled in"
             table.add_row(*map(plain, (package.name, package.version, package.manager, asked, f"r{package.since}")))
         self.out.print(table)
+
+    def outdated(self, found: Sequence[Outdated]) -> None:
+        """The packages that could be newer, those that were asked for first."""
+        table = _table("package", "current", "allowed", "newest", "")
+        behind = [item for item in found if item.current not in (item.newest, None) or item.current != item.allowed]
+        for item in sorted(behind, key=lambda item: (not item.requested, item.name)):
+            asked = "asked for" if item.requested else "pulled in"
+            table.add_row(*map(plain, (item.name, item.current, item.allowed or "—", item.newest or "—", asked)))
+        if behind:
+            self.out.print(table)
+        newest = len(found) - len(behind)
+        self.out.print(f"{newest} of {len(found)} package{'' if len(found) == 1 else 's'} at the newest version.")
 
     def record(self, record: Record) -> None:
         """A revision."""

@@ -93,6 +93,21 @@ class FakeEngine:
                     needs.setdefault(name, set()).add(package.name)
         return {name: tuple(sorted(others)) for name, others in needs.items()}
 
+    async def newest(
+        self, request: Request, interpreter: Interpreter, *, log: Log
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """See `Engine.newest`."""
+        allowed = _Search(
+            catalogue=self._canonical(), preferred={}, environment=Target(python=request.python).environment
+        ).solve(request.requirements)
+        names = request.preferred.versions if request.preferred is not None else {}
+        newest = {
+            name: max((v for v in versions if not is_prerelease(v)), key=Version, default=max(versions, key=Version))
+            for name, versions in self._canonical().items()
+            if name in names and versions
+        }
+        return allowed, newest
+
     async def build(
         self,
         lock: Lock,

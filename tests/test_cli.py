@@ -498,6 +498,42 @@ def _directories(project: Project) -> list[str]:
     return sorted(str(path) for path in (project.home / "cache" / "prefixes").glob("*/*"))
 
 
+def test_outdated_tells_what_the_requirements_allow_from_what_there_is(churn: Project) -> None:
+    churn.ok("install", "churn", "beta==1.0", "alpha==1.1", "fromsource")
+    churn.ok("install", "churn", "alpha<2")
+    rows = {row.pop("name"): row for row in churn.ok("outdated", "churn")}
+    assert rows == {
+        "alpha": {"current": "1.1", "allowed": "1.10", "newest": "2.0", "requested": True},
+        "beta": {"current": "1.0", "allowed": "1.0", "newest": "2.0", "requested": True},
+        "fromsource": {"current": "1.0", "allowed": "1.0", "newest": "1.0", "requested": True},
+    }
+    assert "1 of 3 packages at the newest version" in churn.run("outdated", "churn").out
+    assert churn.ok("show", "churn")["number"] == 3
+
+
+def test_outdated_where_no_index_has_a_package_any_more_is_a_sentence(project: Project, tmp_path: Path) -> None:
+    house = standard(tmp_path / "index")
+    mine = Project(folder=project.folder, house=house)
+    mine.ok("create", "churn", "--group", "model-training", "--no-kernel", "tool", "alpha")
+    house.remove("tool", "1.0", listed=False)
+    assert mine.refused("outdated", "churn")["code"] == "unsatisfiable"
+
+
+def test_a_package_that_needs_java_says_so_where_there_is_none(project: Project, tmp_path: Path) -> None:
+    house = standard(tmp_path / "index")
+    house.add(Distribution(name="pyspark", version="4.0"))
+    house.write()
+    mine = Project(folder=project.folder, house=house, env={"PATH": "/nonexistent", "JAVA_HOME": ""})
+    arguments = ["create", "spark", "--group", "feature-engineering", "--no-kernel", "pyspark", "--dry-run"]
+    warned = mine.ok(*arguments)["warnings"]
+    assert [(item["code"], item["package"]) for item in warned] == [("no-java", "pyspark")]
+    java = tmp_path / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.touch(mode=0o755)
+    mine.env["JAVA_HOME"] = str(tmp_path / "jdk")
+    assert mine.ok(*arguments)["warnings"] == []
+
+
 # Attempts
 
 

@@ -51,6 +51,7 @@ def environments(store: Store, cache: Path, engine: FakeEngine, bundle: Bundle) 
         engine=engine,
         interpreters=Interpreters(find_uv_bin(), os.environ),
         settings=Settings(),
+        environ={},
     )
 
 

@@ -54,6 +54,20 @@ class Engine(Protocol):
         """For each package of `lock` that others of it need, the names of those."""
         ...
 
+    async def newest(
+        self, request: Request, interpreter: Interpreter, *, log: Log
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """The newest versions by name: those that the requirements allow, and those that there are at all.
+
+        Of the packages of `request.preferred`; one that the requirements need no more, or that no index has, is left
+        out. Nothing is built.
+
+        Raises:
+            Unsatisfiable: no set of packages meets the requirements any more.
+            EngineFailed: no network, too little time.
+        """
+        ...
+
     async def build(
         self,
         lock: Lock,

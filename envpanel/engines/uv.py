@@ -18,6 +18,7 @@ import tempfile
 import tomllib
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,34 @@ class UvEngine:
             others = [entry for entry in via.split(", ") if not entry.startswith("-r ") and "/" not in entry]
             needs[canonicalize_name(name)] = tuple(sorted({canonicalize_name(entry) for entry in others}))
         return {name: others for name, others in needs.items() if others}
+
+    async def newest(
+        self, request: Request, interpreter: Interpreter, *, log: Log
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """See `Engine.newest`: all anew, and each name alone."""
+        target = Target(python=request.python)
+        with _scratch() as scratch:
+            output = scratch / "pylock.toml"
+            await self._compile_from_wheels(replace(request, upgrade=None), output, interpreter, [], log=log)
+            allowed = _versions(output, target)
+        packages = request.preferred.packages if request.preferred is not None else ()
+        options = ["--no-deps", "--only-binary", ":all:"]
+        # What comes as source only; uv may have to build the metadata of its newest version.
+        options += [part for item in packages if item.kept or not item.is_wheel for part in ("--no-binary", item.name)]
+        names = sorted(package.name for package in packages)
+        while names:
+            with _scratch() as scratch:
+                output = scratch / "pylock.toml"
+                try:
+                    await self.compile(names, output, interpreter, request.python, options, log=log)
+                    return allowed, _versions(output, target)
+                except Unsatisfiable as error:
+                    # No index has it any more: the others are asked for again without it.
+                    absent = {name for name in names if re.search(rf"(?<![\w.-]){name}(?![\w-])", error.message)}
+                    if not absent:
+                        raise
+                    names = [name for name in names if name not in absent]
+        return allowed, {}
 
     async def build(
         self,
@@ -433,6 +462,10 @@ def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise EngineFailed("uv ended well, and wrote no lock that can be read.") from error
     return [table for table in tables if "marker" not in table or Marker(table["marker"]).evaluate(target.environment)]
+
+
+def _versions(output: Path, target: Target) -> dict[str, str]:
+    return {str(canonicalize_name(table["name"])): str(table["version"]) for table in _applicable(output, target)}
 
 
 def _chosen(table: Mapping[str, Any], target: Target) -> LockedPackage:
