@@ -96,11 +96,19 @@ class Builds:
         return self._prefixes.find(key), self._prefixes.is_building(key)
 
     async def ensure(
-        self, content_id: str, lock: Lock, *, parent: Record | None = None, report: Report, log: Log
+        self,
+        content_id: str,
+        lock: Lock,
+        *,
+        parent: Record | None = None,
+        instead_of: Prefix | None = None,
+        report: Report,
+        log: Log,
     ) -> Prefix:
         """The whole prefix of this content; built if it is missing or damaged.
 
-        `parent` is a revision whose bytecode may be taken over.
+        `parent` is a revision whose bytecode may be taken over; `instead_of` a prefix that is to be replaced, though
+        it can be started.
 
         Raises:
             OtherPlatform: the lock is for another platform.
@@ -112,12 +120,12 @@ class Builds:
         interpreter = await self._interpreters.find(lock.python)
         key = prefix_key(content_id, interpreter)
         found = self._prefixes.find(key)
-        if found is not None and found.is_whole:
+        if found is not None and found.is_whole and found != instead_of:
             return found
         # Safe without: who comes second takes the winner's directory. With it, nobody builds for nothing.
         async with turn(self._cache / "locks" / f"prefix-{key}.lock", "this build", report):
             found = self._prefixes.find(key)
-            if found is not None and found.is_whole:
+            if found is not None and found.is_whole and found != instead_of:
                 return found
             site = await asyncio.to_thread(self._prefixes.begin, key)
             try:
@@ -126,25 +134,26 @@ class Builds:
                 await self._engine.build(
                     lock, site.path, interpreter, wheels=wheels, pass_fds=pass_fds, report=report, log=log
                 )
-                if parent is not None:
-                    await self._take_over(parent, lock, site.path, interpreter)
+                source = await self._take_over(parent, lock, site.path, interpreter) if parent is not None else None
                 env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
                 await bytecode.compile_all(site.path, env=env, pass_fds=pass_fds, report=report, log=log)
-                return await asyncio.to_thread(self._prefixes.publish, site)
+                return await asyncio.to_thread(self._prefixes.publish, site, parent=source, instead_of=instead_of)
             finally:
                 await asyncio.to_thread(self._prefixes.end, site)
 
-    async def _take_over(self, parent: Record, lock: Lock, path: Path, interpreter: Interpreter) -> None:
+    async def _take_over(self, parent: Record, lock: Lock, path: Path, interpreter: Interpreter) -> Prefix | None:
+        """Take the parent's bytecode over; its prefix, where it has one that will do."""
         if parent.digests.commands is not None:
             # Its scripts may have changed any source.
-            return
+            return None
         prefix = self._prefixes.find(prefix_key(parent.content_id, interpreter))
         if prefix is None or not prefix.is_whole:
-            return
+            return None
         text = await asyncio.to_thread(self._ledger.get_blob, parent.digests.lock)
         before = {package.name: package.sha256 for package in Lock.from_toml(text.decode()).packages}
         same = [package.name for package in lock.packages if before.get(package.name) == package.sha256]
         await asyncio.to_thread(bytecode.take_over, prefix.path, path, same)
+        return prefix
 
     def _kept_wheels(self, lock: Lock) -> Path:
         """A folder with the kept files of the lock, by their names."""

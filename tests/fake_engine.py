@@ -12,7 +12,7 @@ import asyncio
 import base64
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -107,6 +107,9 @@ class FakeEngine:
             if name in names and versions
         }
         return allowed, newest
+
+    async def forget(self, packages: Collection[str], *, log: Log) -> None:
+        """See `Engine.forget`: it keeps nothing."""
 
     async def build(
         self,

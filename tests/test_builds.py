@@ -88,8 +88,13 @@ class Machine:
         return record(python=PYTHON, platform=wanted.platform, content_id=wanted.content_id(), **other)
 
     def left(self) -> list[str]:
-        """All that is below the folder of prefixes, save the folders of the keys."""
-        return sorted(str(path.relative_to(self.prefixes.root)) for path in self.prefixes.root.glob("*/*"))
+        """All that is below the folder of prefixes, save the folders of the keys and the lists of files."""
+        found = [path for path in self.prefixes.root.glob("*/*") if not path.name.endswith(".manifest.json")]
+        return sorted(str(path.relative_to(self.prefixes.root)) for path in found)
+
+    def directories(self) -> list[Path]:
+        """The built directories, finished or not."""
+        return sorted(path for path in self.prefixes.root.glob("*/*") if path.is_dir())
 
     def builders(self) -> int:
         """How often the fake engine was asked to build."""
@@ -172,7 +177,7 @@ def test_two_at_once_build_the_same_content_once(machine: Machine) -> None:
 
     one, two = asyncio.run(both())
     assert one == two
-    assert machine.left() == sorted([f"{one.key}/{one.path.name}", f"{one.key}/READY-1.json"])
+    assert (machine.directories(), one.ready.name) == ([one.path], "READY-1.json")
     assert [step.phase for step in machine.progress].count("waiting") == 1
 
 
@@ -299,7 +304,7 @@ def test_who_waited_for_a_build_that_failed_builds_itself(fake: Machine) -> None
     failed, made = asyncio.run(both())
     assert isinstance(failed, EngineFailed)
     assert isinstance(made, Prefix)
-    assert fake.left() == sorted([f"{made.key}/{made.path.name}", f"{made.key}/READY-1.json"])
+    assert (fake.directories(), made.ready.name) == ([made.path], "READY-1.json")
 
 
 def test_a_lock_of_another_platform_gets_a_sentence_and_no_build(fake: Machine) -> None:
@@ -439,7 +444,8 @@ def test_a_process_killed_at_any_moment_of_a_build_never_leaves_half_a_prefix(tm
     assert wait_until(lambda: not machine.prefixes.is_building(published.key))
     machine.prefixes.sweep()
     ready = sum(name.split("/")[1].startswith("READY-") for name in machine.left())
-    assert len(machine.left()) == 2 * ready
+    assert len(machine.directories()) == ready
+    assert not any(name.endswith((".lock", ".new", ".ready")) for name in machine.left())
 
 
 # Kept wheels

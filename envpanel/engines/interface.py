@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -65,6 +65,14 @@ class Engine(Protocol):
         Raises:
             Unsatisfiable: no set of packages meets the requirements any more.
             EngineFailed: no network, too little time.
+        """
+        ...
+
+    async def forget(self, packages: Collection[str], *, log: Log) -> None:
+        """Drop these packages from the engine's cache: their files there may be those that were damaged in a prefix.
+
+        Raises:
+            EngineFailed: the cache cannot be written.
         """
         ...
 

@@ -17,7 +17,7 @@ import ssl
 import tempfile
 import tomllib
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,6 +133,14 @@ class UvEngine:
                         raise
                     names = [name for name in names if name not in absent]
         return allowed, {}
+
+    async def forget(self, packages: Collection[str], *, log: Log) -> None:
+        """See `Engine.forget`."""
+        if packages:
+            with _scratch() as scratch:
+                finished = await self._run(["cache", "clean", *sorted(packages)], scratch, on_line=log)
+            if finished.code != 0:
+                raise not_done(finished.lines, "uv's cache could not be cleaned", finished.code)
 
     async def build(
         self,

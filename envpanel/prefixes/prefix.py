@@ -2,7 +2,8 @@
 
     prefixes/<key>/<build id>/           the directory
     prefixes/<key>/<build id>.lock       flock of its builder, and of every program that the builder started
-    prefixes/<key>/READY-<n>.json        create-only: names the directory; the highest n counts
+    prefixes/<key>/<build id>.manifest.json  every file in it, for `verify`
+    prefixes/<key>/READY-<n>.json        create-only: names directory and sha256 of manifest; the highest n counts
 
 Moving a directory breaks the scripts in it, so nothing is renamed: until a READY names it, it is not there. A directory
 that no READY names is removed once its builder's lock is free.
@@ -24,17 +25,22 @@ from pathlib import Path
 
 from envpanel.errors import StoreError
 from envpanel.model import wire
+from envpanel.prefixes import verify
 
 _READY = re.compile(r"READY-(\d+)\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prefix:
-    """A finished prefix. `ready` is the READY file that names it: a shared flock on it keeps it from removal."""
+    """A finished prefix. `ready` is the READY file that names it: a shared flock on it keeps it from removal.
+
+    `manifest` is the sha256 of the list of its files (`verify`); None where an older envpanel has built it.
+    """
 
     key: str
     path: Path
     ready: Path
+    manifest: str | None = None
 
     @property
     def bin(self) -> Path:
@@ -74,10 +80,13 @@ class Prefixes:
             return None
         ready = self._ready(key, max(numbers))
         try:
-            name = json.loads(ready.read_bytes())["directory"]
-        except (OSError, ValueError, KeyError, TypeError):
+            content = json.loads(ready.read_bytes())
+            name, manifest = str(content["directory"]), content.get("manifest")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return Prefix(key=key, path=self.root / key / str(name), ready=ready)
+        return Prefix(
+            key=key, path=self.root / key / name, ready=ready, manifest=None if manifest is None else str(manifest)
+        )
 
     def is_building(self, key: str) -> bool:
         """Whether somebody on this machine is at it now."""
@@ -101,6 +110,7 @@ class Prefixes:
         try:
             if site.path.name not in self._named(site.key):
                 remove_tree(site.path)
+                verify.manifest_path(site.path).unlink(missing_ok=True)
             site.path.with_suffix(".lock").unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 # Where nothing was ever finished, nothing is left.
@@ -108,8 +118,11 @@ class Prefixes:
         finally:
             os.close(site.lock)
 
-    def publish(self, site: Site) -> Prefix:
-        """Finish: make the directory read-only and name it. Who comes second gets the winner's.
+    def publish(self, site: Site, *, parent: Prefix | None = None, instead_of: Prefix | None = None) -> Prefix:
+        """Finish: make the directory read-only, list its files and name it. Who comes second gets the winner's.
+
+        `parent` is the prefix that bytecode was taken over from: what its manifest lists is not read again.
+        `instead_of` is one that is replaced, though it could be started: who is second to replace it gets the winner's.
 
         Raises:
             StoreError: it is not whole, or could not be written.
@@ -118,18 +131,20 @@ class Prefixes:
             raise StoreError(f"{site.path} has no interpreter, so it cannot be finished.")
         with _sentence(site.path):
             make_read_only(site.path, self._mode())
+            if parent is None:
+                manifest = verify.manifest(site.path)
+            else:
+                manifest = verify.manifest(site.path, parent=parent.path, parent_manifest=parent.manifest)
+            self._write(verify.manifest_path(site.path), manifest)
             temp = site.path.with_suffix(".ready")
-            with temp.open("xb") as file:
-                file.write(wire.canonical({"directory": site.path.name}) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temp, self._mode() & 0o444)
+            ready = {"directory": site.path.name, "manifest": wire.sha256(manifest)}
+            self._write(temp, wire.canonical(ready) + b"\n")
             try:
                 while True:
                     # The number first: what is published after this look takes the number away from us.
                     number = max(self._ready_numbers(site.key), default=0) + 1
                     found = self.find(site.key)
-                    if found is not None and found.is_whole:
+                    if found is not None and found.is_whole and found != instead_of:
                         return found
                     with contextlib.suppress(FileExistsError):
                         os.link(temp, self._ready(site.key, number))
@@ -142,6 +157,14 @@ class Prefixes:
             for lock in self._files(key, ".lock", ".new"):
                 self._sweep(lock)
 
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write a new file that stays as it is, for all who may read the prefixes."""
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(path, self._mode() & 0o444)
+
     def _sweep(self, lock: Path) -> None:
         directory = lock.with_suffix("")
         descriptor = _take(lock)
@@ -150,6 +173,7 @@ class Prefixes:
         try:
             if directory.name not in self._named(directory.parent.name):
                 remove_tree(directory)
+                verify.manifest_path(directory).unlink(missing_ok=True)
             lock.with_suffix(".ready").unlink(missing_ok=True)
             lock.unlink(missing_ok=True)
         finally:
@@ -257,10 +281,13 @@ def _take(lock: Path) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # While we waited for it another sweep may have removed it, and a builder may have made a new one of that name.
+        if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+            return descriptor
     except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        pass
+    os.close(descriptor)
+    return None
 
 
 def _is_free(lock: Path) -> bool:

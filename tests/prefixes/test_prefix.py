@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from envpanel.errors import StoreError
+from envpanel.model import wire
+from envpanel.prefixes import verify
 from envpanel.prefixes.prefix import Prefix, Prefixes, Site, make_read_only, remove_tree
 
 KEY = "0123456789abcdef0123"
@@ -65,6 +68,11 @@ def published(prefixes: Prefixes, key: str = KEY, python: str = os.path.realpath
 
 def names(prefixes: Prefixes, key: str = KEY) -> list[str]:
     return sorted(path.name for path in prefixes.root.glob(f"{key}/*"))
+
+
+def left_of(made: Prefix) -> list[str]:
+    """What there is of a finished prefix beside it, and itself."""
+    return sorted([made.path.name, f"{made.path.name}.manifest.json", made.ready.name])
 
 
 def directories(prefixes: Prefixes, key: str = KEY) -> list[str]:
@@ -146,7 +154,7 @@ def test_what_was_not_published_is_gone_after_the_end(prefixes: Prefixes) -> Non
 
 def test_a_prefix_stays_after_the_end_and_only_it(prefixes: Prefixes) -> None:
     made = published(prefixes)
-    assert names(prefixes) == sorted([made.path.name, "READY-1.json"])
+    assert names(prefixes) == left_of(made)
 
 
 def test_no_two_builders_share_a_directory(prefixes: Prefixes) -> None:
@@ -160,7 +168,7 @@ def test_the_second_publisher_gets_the_prefix_of_the_first(prefixes: Prefixes) -
         fill(two.path)
         first = prefixes.publish(one)
         assert prefixes.publish(two) == first
-    assert names(prefixes) == sorted([first.path.name, "READY-1.json"])
+    assert names(prefixes) == left_of(first)
 
 
 def test_of_many_publishers_at_once_all_get_the_same(prefixes: Prefixes) -> None:
@@ -202,6 +210,41 @@ def test_a_damaged_prefix_is_replaced_beside_itself(prefixes: Prefixes, lost: st
     assert (old.path / "lib" / "module.py").exists()
     with building(prefixes):
         assert (old.path / "lib" / "module.py").exists()
+
+
+def test_ready_names_the_digest_of_the_list_of_files(prefixes: Prefixes) -> None:
+    made = published(prefixes)
+    data = verify.manifest_path(made.path).read_bytes()
+    assert made.manifest == wire.sha256(data)
+    assert json.loads(made.ready.read_bytes()) == {"directory": made.path.name, "manifest": made.manifest}
+    assert json.loads(data)["lib/module.py"] == [0o444, "file", 6, wire.sha256(b"x = 1\n")]
+    assert data == verify.manifest(made.path)
+
+
+def test_a_ready_file_of_an_older_envpanel_has_no_list_of_files(prefixes: Prefixes) -> None:
+    made = published(prefixes)
+    made.ready.chmod(0o644)
+    made.ready.write_text(json.dumps({"directory": made.path.name}))
+    assert prefixes.find(KEY) == replace(made, manifest=None)
+
+
+def test_bytecode_that_is_the_parents_is_listed_as_the_parent_lists_it(prefixes: Prefixes) -> None:
+    """Else the hash of a .pyc that somebody wrote to in the meantime would be taken for right."""
+    with building(prefixes, "parent") as site:
+        fill(site.path)
+        for name in ("linked.pyc", "other.pyc"):
+            (site.path / "lib" / name).write_bytes(b"right")
+        parent = prefixes.publish(site)
+    (parent.path / "lib" / "linked.pyc").chmod(0o644)
+    (parent.path / "lib" / "linked.pyc").write_bytes(b"wrong")
+    with building(prefixes) as site:
+        fill(site.path)
+        os.link(parent.path / "lib" / "linked.pyc", site.path / "lib" / "linked.pyc")
+        (site.path / "lib" / "other.pyc").write_bytes(b"other")
+        made = prefixes.publish(site, parent=parent)
+    listed = json.loads(verify.manifest_path(made.path).read_bytes())
+    assert listed["lib/linked.pyc"][3] == wire.sha256(b"right")
+    assert listed["lib/other.pyc"][3] == wire.sha256(b"other")
 
 
 def test_a_prefix_whose_interpreter_is_gone_is_damaged(prefixes: Prefixes, tmp_path: Path) -> None:
@@ -322,6 +365,14 @@ def test_what_a_killed_builder_left_is_swept_at_the_next_begin(prefixes: Prefixe
             assert f"{name}.lock" not in names(prefixes)
 
 
+def test_the_list_of_files_of_a_builder_killed_before_publishing_is_swept(prefixes: Prefixes) -> None:
+    with builder(prefixes) as (process, name, _):
+        verify.manifest_path(prefixes.root / KEY / name).write_text("{}")
+        kill(process)
+        prefixes.sweep()
+        assert names(prefixes) == []
+
+
 def test_a_builder_at_work_is_not_swept(prefixes: Prefixes) -> None:
     with builder(prefixes) as (_, name, _):
         with building(prefixes):
@@ -352,41 +403,41 @@ def test_a_builder_killed_after_publishing_keeps_its_prefix(prefixes: Prefixes) 
         assert made.is_whole
         assert not lock.exists()
         assert not ready.exists()
+        assert verify.manifest_path(made.path).exists()
 
 
 def test_sweeping_where_nothing_ever_was_is_fine(tmp_path: Path) -> None:
     Prefixes(tmp_path / "absent").sweep()
 
 
-def test_a_builder_keeps_its_lock_and_directory_whoever_else_begins_and_sweeps(prefixes: Prefixes) -> None:
+def test_a_builder_keeps_its_lock_and_directory_whoever_else_begins(prefixes: Prefixes) -> None:
     """Without the lock a killed builder's directory would stay for ever, and nobody would see that it builds."""
-    lost = []
-    done = threading.Event()
+    lost: list[str] = []
+    start = threading.Barrier(8)
 
     def begin(number: int) -> None:
-        for turn in range(100):
+        for turn in range(120):
+            # All at once, for each of them sweeps as it begins.
+            start.wait()
             with building(prefixes, f"key-{(number + turn) % 2}") as site:
                 site.path.mkdir()
-                time.sleep(0.0005)
+                time.sleep(0.001)
                 if not site.path.is_dir():
                     lost.append("directory")
                 if not site.path.with_suffix(".lock").exists():
                     lost.append("lock")
 
-    def sweep() -> None:
-        while not done.is_set():
-            prefixes.sweep()
+    def until_one_fails(number: int) -> None:
+        try:
+            begin(number)
+        except threading.BrokenBarrierError:
+            pass
+        except Exception as error:
+            lost.append(repr(error))
+            start.abort()
 
     with ThreadPoolExecutor(8) as pool:
-        sweepers = [pool.submit(sweep) for _ in range(4)]
-        builders = [pool.submit(begin, number) for number in range(4)]
-        try:
-            for builder in builders:
-                builder.result()
-        finally:
-            done.set()
-        for sweeper in sweepers:
-            sweeper.result()
+        list(pool.map(until_one_fails, range(8)))
     assert lost == []
 
 
@@ -451,7 +502,8 @@ def test_whatever_the_umask_who_may_see_the_prefixes_may_see_this_one(prefixes: 
     finally:
         os.umask(before)
     assert mode(made.path.parent) & 0o055 == 0o055
-    assert mode(made.ready) & 0o044 == 0o044
+    assert mode(made.ready) == 0o444
+    assert mode(verify.manifest_path(made.path)) == 0o444
     assert mode(made.path / "lib" / "module.py") == 0o444
 
 
