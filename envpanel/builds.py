@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -140,6 +140,10 @@ class Builds:
                 return await asyncio.to_thread(self._prefixes.publish, site, parent=source, instead_of=instead_of)
             finally:
                 await asyncio.to_thread(self._prefixes.end, site)
+
+    async def forget(self, packages: Collection[str], *, log: Log) -> None:
+        """Drop packages from the engine's cache; the next build gets them anew."""
+        await self._engine.forget(packages, log=log)
 
     async def _take_over(self, parent: Record, lock: Lock, path: Path, interpreter: Interpreter) -> Prefix | None:
         """Take the parent's bytecode over; its prefix, where it has one that will do."""

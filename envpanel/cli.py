@@ -576,17 +576,22 @@ def path(session: Session, target: _Target) -> None:
     _print_path(session, prefix.path)
 
 
-@_command("verify", examples="envpanel verify\nenvpanel verify churn-features@2")
+@_command("verify", examples="envpanel verify\nenvpanel verify churn-features@2\nenvpanel verify --repair")
 @click.argument("target", metavar="[NAME[@N]]", required=False, type=_TargetType())
-def verify(session: Session, target: _Target | None) -> None:
-    """Check that the history is whole.
+@click.option("--repair", is_flag=True, help="Put bad records aside, and build damaged environments anew.")
+def verify(session: Session, target: _Target | None, repair: bool) -> None:
+    """Check that history and built files are whole.
 
-    Numbers, chain, digests and stored files; exit code 1 where something is wrong.
+    Numbers, chain, digests and stored files, and every file of what is built here. Exit code 1 where something is
+    wrong.
     """
     name, number = (target.name, target.revision) if target is not None else (None, None)
-    result = session.environments.verify(name, number)
+    environments = session.writing() if repair else session.environments
+    with session.progress() as report:
+        result = _run(environments.verify(name, number, repair=repair, report=report))
     if session.json:
-        session.print_json(result)
+        content = {"checked": result.checked, "problems": result.problems}
+        session.print_json({**content, "repaired": result.repaired} if repair else content)
     else:
         session.terminal.verification(result)
     if result.problems:

@@ -170,6 +170,8 @@ class Terminal:
 
     def verification(self, result: Verification) -> None:
         """What `verify` found."""
+        for problem in result.repaired:
+            self.out.print(plain(f"repaired {problem.what}: {problem.message}"), soft_wrap=True)
         for problem in result.problems:
             self.out.print(plain(f"{problem.what}: {problem.message}"), soft_wrap=True)
         count = f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}"

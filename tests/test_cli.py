@@ -715,6 +715,59 @@ def test_verify_names_what_is_wrong(churn: Project) -> None:
     assert churn.refused("show", "churn@1")["code"] == "damaged"
 
 
+def test_verify_finds_a_damaged_file_and_repair_builds_it_anew_beside(churn: Project) -> None:
+    churn.ok("install", "churn", "tool")
+    prefix = Path(churn.ok("path", "churn")["path"])
+    module = next(prefix.glob("lib/*/site-packages/tool.py"))
+    module.chmod(0o644)
+    # Its other name is in uv's cache: what is built of that next has it, too.
+    module.write_text("poison = True\n")
+    answer = churn.run("verify", "churn", "--json")
+    assert answer.code == 1
+    (problem,) = json.loads(answer.out)["problems"]
+    assert (problem["environment"], problem["revision"], problem["what"]) == ("churn", 2, "prefix")
+    assert "tool.py" in problem["message"]
+    repaired = churn.ok("verify", "--repair")
+    assert repaired["problems"] == []
+    assert [item["what"] for item in repaired["repaired"]] == ["prefix"]
+    assert Path(churn.ok("path", "churn")["path"]) != prefix
+    assert module.exists()
+    assert churn.run("run", "churn", "--", "python", "-c", "import tool; tool.poison").code == 1
+    assert churn.ok("verify")["problems"] == []
+
+
+def test_repair_puts_a_damaged_head_aside_and_leaves_one_in_the_middle(churn: Project) -> None:
+    churn.ok("install", "churn", "tool")
+    churn.ok("install", "churn", "beta")
+    folder = churn.home / "environments" / "churn"
+    whole = (folder / "00000002.json").read_bytes()
+    for number in (2, 3):
+        path = folder / f"{number:08d}.json"
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:-10])
+    damaged = (folder / "00000003.json").read_bytes()
+    answer = churn.run("verify", "--repair", "--json")
+    assert answer.code == 1
+    result = json.loads(answer.out)
+    assert [item["revision"] for item in result["repaired"]] == [3]
+    assert {item["revision"] for item in result["problems"]} == {2}
+    (aside,) = (churn.home / "quarantine" / "churn").iterdir()
+    assert aside.read_bytes() == damaged
+    (folder / "00000002.json").write_bytes(whole)
+    assert churn.ok("show", "churn")["number"] == 2
+    assert churn.ok("install", "churn", "beta")["number"] == 3
+
+
+def test_repair_makes_a_yaml_again_and_names_what_it_cannot_make(churn: Project) -> None:
+    digests = churn.ok("show", "churn")["digests"]
+    (churn.home / "blobs" / "sha256" / digests["yaml"]).unlink()
+    assert [item["what"] for item in churn.ok("verify", "--repair")["repaired"]] == ["blob"]
+    (churn.home / "blobs" / "sha256" / digests["log"]).unlink()
+    answer = churn.run("verify", "--repair", "--json")
+    assert answer.code == 1
+    assert [item["message"] for item in json.loads(answer.out)["problems"]] == ["The log of churn@1 is missing."]
+
+
 def test_a_missing_yaml_copy_or_left_over_directory_is_no_problem(churn: Project) -> None:
     (churn.home / "environments" / "churn" / "00000001.yml").unlink()
     left = churn.home / "cache" / "prefixes" / "0123456789" / "abcd"

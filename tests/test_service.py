@@ -103,7 +103,7 @@ def test_a_base_is_listed_before_anybody_used_it_and_written_at_its_first_use(se
         same = ("packages", "content_id", "digests", "diff", "python", "platform", "requirements")
         assert [getattr(shown, key) for key in same] == [getattr(written, key) for key in same]
         assert service.lock(written) == service.lock(shown)
-        assert service.verify().problems == ()
+        assert (await service.verify()).problems == ()
 
     asyncio.run(story())
 
@@ -150,7 +150,7 @@ def test_a_base_whose_first_write_was_killed_is_still_there(tmp_path: Path, bund
     service = environments(FolderStore(tmp_path / "home"), tmp_path / "cache", FakeEngine(CATALOGUE), bundle)
     assert service.show("tables").number == 1
     assert str(asyncio.run(_clone_of_base(service)).base) == "tables@1"
-    assert service.verify().checked == 2
+    assert asyncio.run(service.verify()).checked == 2
 
 
 # Colleagues
@@ -231,7 +231,7 @@ def test_eight_members_at_once_lose_nothing(tmp_path: Path, bundle: Bundle, shar
     head = service.show("shared")
     assert head.number == 1 + 16
     assert {f"lib-{number}" for number in range(16)} <= _versions(head).keys()
-    assert service.verify().problems == ()
+    assert asyncio.run(service.verify()).problems == ()
     if shared_cache:
         assert builds <= 1.2 * 16
 
@@ -426,7 +426,7 @@ def test_one_damaged_environment_does_not_hide_the_others(tmp_path: Path, engine
         record.write_bytes(record.read_bytes()[:-20])
         listed = {item.name: (item.head, item.state) for item in await service.overview()}
         assert listed == {"tables": (1, "not-built"), "churn": (1, "damaged"), "fine": (1, "ready")}
-        assert [problem.what for problem in service.verify().problems] == ["record"]
+        assert [problem.what for problem in (await service.verify()).problems] == ["record"]
 
     asyncio.run(story())
 
@@ -456,7 +456,7 @@ def test_what_is_not_there_is_said(service: Environments) -> None:
         (
             lambda: service.show("nobody"),
             lambda: service.history("nobody"),
-            lambda: service.verify("nobody"),
+            lambda: asyncio.run(service.verify("nobody")),
             lambda: service.restoring("nobody", 1),
             lambda: asyncio.run(service.build("nobody")),
             lambda: service.cloning("nobody"),
@@ -508,7 +508,7 @@ def test_a_newer_bundle_appends_to_the_bases_at_its_first_write_and_an_older_one
         again = environments(store, tmp_path / "cache", FakeEngine(CATALOGUE), bundles[1])
         await again.change("mine", Describe(description="once more"), by=signature())
         assert again.show("tables").number == 2
-        assert again.verify().problems == ()
+        assert (await again.verify()).problems == ()
 
     asyncio.run(story())
 

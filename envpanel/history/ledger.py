@@ -217,6 +217,31 @@ class Ledger:
             previous = record
         return len(wanted), problems
 
+    def missing_blobs(self, record: Record) -> list[str]:
+        """The roles (lock, yaml, log, commands) of the record's blobs that are missing or damaged."""
+        wrong = []
+        for role, digest in wire.plain(record.digests).items():
+            if digest is not None:
+                try:
+                    self.get_blob(digest)
+                except (KeyMissing, RecordDamaged):
+                    wrong.append(role)
+        return wrong
+
+    def put_aside(self, name: str, number: int) -> bool:
+        """Move a damaged record that is the newest one into `quarantine/`: the one before is the head then.
+
+        False where it is whole, or not the newest: what came after it names it, so it stays where it is.
+        """
+        if self._numbers(name) != set(range(1, number + 1)) or self._whole(name, number) is not None:
+            return False
+        data = self.store.get(_key(name, number))
+        self.store.put(f"quarantine/{name}/{number:08d}-{wire.sha256(data)[:16]}.json", data)
+        self.store.delete(_key(name, number))
+        self.store.delete(f"environments/{name}/{number:08d}.yml")
+        self.store.delete(f"live/heads/{name}")
+        return True
+
     def _whole(self, name: str, number: int) -> Record | None:
         try:
             return self.get(name, number)
