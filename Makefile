@@ -37,7 +37,7 @@ bench: .venv/ready  ## Measure clone, restore and install against plain uv, side
 	$(BIN)/python tests/bench.py
 
 bases: .venv/ready  ## Build and import all nine bases, and print sizes and times
-	$(BIN)/python tests/build_bases.py
+	$(BIN)/python tests/build_bases.py $(if $(FIND_LINKS),--find-links $(FIND_LINKS))
 
 relock: .venv/ready  ## Pin the bundled bases anew (needs a package index)
 	$(BIN)/python -m envpanel.bases.relock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from build_bases import PROMISES
 from packaging import tags
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
@@ -81,8 +83,32 @@ def python(request: pytest.FixtureRequest) -> str:
 
 
 class TestShipped:
-    def test_the_bundle_is_not_empty(self) -> None:
-        assert {"python-feature-pipeline", "minimal-inference-pipeline"} <= set(SHIPPED)
+    def test_there_are_nine_bases_in_three_groups(self) -> None:
+        assert [(base.group.value, base.name) for base in Bundle.shipped()] == [
+            ("feature-engineering", "python-feature-pipeline"),
+            ("feature-engineering", "spark-feature-pipeline"),
+            ("model-training", "pandas-training-pipeline"),
+            ("model-training", "tensorflow-training-pipeline"),
+            ("model-training", "torch-training-pipeline"),
+            ("model-inference", "minimal-inference-pipeline"),
+            ("model-inference", "pandas-inference-pipeline"),
+            ("model-inference", "tensorflow-inference-pipeline"),
+            ("model-inference", "torch-inference-pipeline"),
+        ]
+        assert PROMISES.keys() == set(SHIPPED)
+
+    def test_a_base_holds_what_its_title_promises(self, base: Base, python: str) -> None:
+        """On Linux; what it promises is also asked for, so that it stays when something else no longer needs it."""
+        promised = PROMISES[base.name].keys()
+        assert promised <= {Requirement(line).name for line in base.requirements}
+        for name in ("linux-x86_64", "linux-aarch64"):
+            assert promised <= base.lock(Elsewhere(python=python, name=name)).versions.keys()
+
+    def test_all_bases_are_of_one_day(self) -> None:
+        assert len({base.bundle for base in Bundle.shipped()}) == 1
+
+    def test_only_bases_for_deployments_are_in_the_group_for_inference(self, base: Base) -> None:
+        assert ("deployment" in base.uses) == (base.group is Group.MODEL_INFERENCE)
 
     def test_a_base_says_what_it_is_for(self, base: Base) -> None:
         assert base.title
@@ -167,6 +193,11 @@ def real_index(tmp_path_factory: pytest.TempPathFactory) -> UvEngine:
     return UvEngine(uv=find_uv_bin(), cache=cache, environ=os.environ, settings=Settings())
 
 
+def _files(lock: Lock) -> list[tuple[str, str, str]]:
+    """Each package and the file that it comes from; of a wheel that was built here, the source distribution."""
+    return [(item.name, item.version, item.source_sha256 or item.sha256) for item in lock.packages]
+
+
 def _resolve(engine: UvEngine, request: Request) -> Lock:
     interpreter = Interpreter(path=Path(sys.executable), version=platform.python_version())
     resolution = engine.resolve(request, interpreter, report=lambda _: None, log=lambda _: None)
@@ -177,12 +208,16 @@ def test_no_base_pins_a_pre_release(base: Base) -> None:
     assert [pin.name for pin in base.pins.packages if is_prerelease(pin.version)] == []
 
 
-def test_the_index_has_the_pinned_files_and_they_go_together(real_index: UvEngine, base: Base, python: str) -> None:
-    """uv, which starts from the pins and drops what does not hold, comes to the same files of the same packages."""
+@pytest.mark.parametrize(("name", "python"), list(zip(SHIPPED, itertools.cycle(PYTHONS), strict=False)))
+def test_the_index_has_the_pinned_files_and_they_go_together(real_index: UvEngine, name: str, python: str) -> None:
+    """uv, which starts from the pins and drops what does not hold, comes to the same files of the same packages.
+
+    Each base for one Python, to save time: the pins are one resolution for all.
+    """
+    base = Bundle.shipped().get(name)
     pinned = base.lock(Target(python=python))
     resolved = _resolve(real_index, Request(requirements=base.requirements, python=python, preferred=pinned))
-    assert resolved.versions == pinned.versions
-    assert resolved.content_id() == pinned.content_id()
+    assert _files(resolved) == _files(pinned)
 
 
 # Bundles that are made here, good and bad.
