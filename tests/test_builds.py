@@ -88,9 +88,8 @@ class Machine:
         return record(python=PYTHON, platform=wanted.platform, content_id=wanted.content_id(), **other)
 
     def left(self) -> list[str]:
-        """All that is below the folder of prefixes, save the folders of the keys and the lists of files."""
-        found = [path for path in self.prefixes.root.glob("*/*") if not path.name.endswith(".manifest.json")]
-        return sorted(str(path.relative_to(self.prefixes.root)) for path in found)
+        """All that is below the folder of prefixes, save the folders of the keys."""
+        return sorted(str(path.relative_to(self.prefixes.root)) for path in self.prefixes.root.glob("*/*"))
 
     def directories(self) -> list[Path]:
         """The built directories, finished or not."""

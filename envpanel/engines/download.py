@@ -69,7 +69,7 @@ def _read(address: str, env: Mapping[str, str], folder: Path) -> bytes:
     if parts.scheme == "file":
         return Path(urllib.request.url2pathname(parts.path)).read_bytes()
     # Two indexes of one host may have passwords of their own, and the lock does not say whose file it is.
-    logins: list[str | None] = [*_logins(parts.hostname or "", env)] or [None]
+    logins: list[str | None] = [*_logins(parts, env)] or [None]
     for login in logins:
         request = urllib.request.Request(address, headers={"User-Agent": "envpanel"})
         if login:
@@ -89,11 +89,11 @@ def _reason(error: Exception) -> str:
     return process.redacted(str(getattr(error, "reason", None) or error)).rstrip(".")
 
 
-def _logins(host: str, env: Mapping[str, str]) -> Iterator[str]:
-    """`user:password` for this host, of each index that is on it, and of a netrc file."""
+def _logins(wanted: urllib.parse.SplitResult, env: Mapping[str, str]) -> Iterator[str]:
+    """`user:password` for this address: of each index of the same service (host and port), and of a netrc file."""
     for name, address in _indexes(env):
         parts = urllib.parse.urlsplit(address)
-        if parts.hostname != host:
+        if (parts.scheme, parts.netloc.rpartition("@")[2]) != (wanted.scheme, wanted.netloc.rpartition("@")[2]):
             continue
         prefix = f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
         user, password = env.get(f"{prefix}_USERNAME"), env.get(f"{prefix}_PASSWORD")
@@ -102,7 +102,7 @@ def _logins(host: str, env: Mapping[str, str]) -> Iterator[str]:
         elif parts.username:
             yield f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
     with contextlib.suppress(OSError, netrc.NetrcParseError):
-        entry = netrc.netrc(env.get("NETRC")).authenticators(host)
+        entry = netrc.netrc(env.get("NETRC")).authenticators(wanted.hostname or "")
         if entry:
             yield f"{entry[0]}:{entry[2]}"
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 from wheelhouse import Distribution, HttpIndex, Wheelhouse, slow_build, standard
 
+from envpanel.engines.download import fetch
 from envpanel.engines.interface import Request, Resolution
 from envpanel.engines.interpreters import Interpreter
 from envpanel.engines.uv import UvEngine
@@ -530,6 +532,32 @@ def test_each_of_two_indexes_of_a_host_gets_its_own_password_for_source(machine:
         machine.index = f"yours={yours.url}"
         machine.environ = {"UV_INDEX": f"mine={mine.url}", **login("one", "MINE"), **login("two", "YOURS")}
         assert machine.resolve("mine", "yours").lock.versions == {"mine": "1.0", "yours": "1.0"}
+
+
+def test_the_password_of_an_index_is_shown_to_no_other_service_of_its_host(tmp_path: Path) -> None:
+    """As uv has it: a password is for one scheme, host and port."""
+    shown: list[str | None] = []
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown.append(self.headers["Authorization"])
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/files/x-1.0.tar.gz"
+        env = {"UV_INDEX": "corp=http://127.0.0.1:9/simple/", **login()}
+        with pytest.raises(EngineFailed):
+            asyncio.run(fetch(address, env, folder=tmp_path, seconds=10))
+        server.shutdown()
+        thread.join()
+    assert set(shown) == {None}
 
 
 # The network
