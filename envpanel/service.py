@@ -915,6 +915,7 @@ async def _finished(work: Coroutine[Any, Any, _Result]) -> _Result:
             if current is not None:
                 current.uncancel()
         except Exception:
+            # Raised again by the result below.
             break
     return task.result()
 

@@ -49,7 +49,7 @@ def parse(text: str) -> Settings:
     Raises:
         InvalidSettings: with the key that is wrong, and what it may be.
     """
-    # Costs 20 ms, and most homes have no settings.
+    # Imported here, as most homes have no settings.
     from envpanel.model import safe_yaml
 
     try:

@@ -16,7 +16,6 @@ from writers import Work, all_at_once, environments, signature
 from envpanel.bases.bundle import Bundle
 from envpanel.errors import (
     BaseImmutable,
-    Cancelled,
     EngineFailed,
     FormatTooNew,
     HeadMoved,
@@ -466,10 +465,6 @@ def test_what_is_not_there_is_said(service: Environments) -> None:
     for call in calls:
         with pytest.raises(NotFound, match="nobody"):
             call()
-
-
-def test_cancelled_is_an_error_with_a_code() -> None:
-    assert Cancelled("Cancelled.").code == "cancelled"
 
 
 # A newer bundle

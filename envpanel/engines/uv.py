@@ -168,7 +168,7 @@ class UvEngine:
             # Of bundled bases alone: their identity is the source's hash, so each machine builds the wheel, once.
             sources = [part for item in lock.packages if not item.is_wheel for part in ("--no-binary", item.name)]
             builds = ["--only-binary", ":all:", *sources] if sources else ["--no-build"]
-            # What the cache has needs no question to the index, which costs more than all the rest.
+            # What the cache has needs no question to the index.
             attempts = [["--offline"]] if env.get("UV_OFFLINE") else [["--offline"], []]
             for options in attempts:
                 venv: list[str | Path] = ["venv", "--no-project", "--clear", "--python", interpreter.path, directory]

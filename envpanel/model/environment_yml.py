@@ -31,6 +31,6 @@ def renamed(text: str, name: str) -> str:
 
 
 def _dump(document: Mapping[str, object]) -> str:
-    # PyYAML's C writer is ten times faster, and not in every build of it.
+    # PyYAML's C writer is the faster one, and not in every build of it.
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000)
