@@ -23,8 +23,10 @@ from envpanel.model import wire
 from envpanel.model.lock import Lock
 from envpanel.model.nouns import Progress, Record
 from envpanel.model.target import this_platform
-from envpanel.prefixes import bytecode
+from envpanel.prefixes import bytecode, verify
+from envpanel.prefixes.distributions import Distribution, metadata, read_all
 from envpanel.prefixes.prefix import Prefix, Prefixes
+from envpanel.prefixes.tree import Tree
 
 
 class BuildLog:
@@ -134,10 +136,12 @@ class Builds:
                 await self._engine.build(
                     lock, site.path, interpreter, wheels=wheels, pass_fds=pass_fds, report=report, log=log
                 )
-                source = await self._take_over(parent, lock, site.path, interpreter) if parent is not None else None
+                tree, distributions = await self._look(parent, lock, site.path, interpreter)
                 env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-                await bytecode.compile_all(site.path, env=env, pass_fds=pass_fds, report=report, log=log)
-                return await asyncio.to_thread(self._prefixes.publish, site, parent=source, instead_of=instead_of)
+                await bytecode.compile_all(tree, env=env, pass_fds=pass_fds, report=report, log=log)
+                return await asyncio.to_thread(
+                    self._prefixes.publish, site, tree=tree, distributions=distributions, instead_of=instead_of
+                )
             finally:
                 await asyncio.to_thread(self._prefixes.end, site)
 
@@ -145,19 +149,23 @@ class Builds:
         """Drop packages from the engine's cache; the next build gets them anew."""
         await self._engine.forget(packages, log=log)
 
-    async def _take_over(self, parent: Record, lock: Lock, path: Path, interpreter: Interpreter) -> Prefix | None:
-        """Take the parent's bytecode over; its prefix, where it has one that will do."""
+    async def _look(
+        self, parent: Record | None, lock: Lock, path: Path, interpreter: Interpreter
+    ) -> tuple[Tree, list[Distribution]]:
+        """What has been installed; with the parent's bytecode, where it has a prefix that will do."""
+        source = self._bytecode_source(parent, interpreter) if parent is not None else None
+        before = await asyncio.to_thread(self._lock, parent) if parent is not None and source is not None else None
+        return await asyncio.to_thread(_look, path, lock, source, before)
+
+    def _bytecode_source(self, parent: Record, interpreter: Interpreter) -> Prefix | None:
         if parent.digests.commands is not None:
             # Its scripts may have changed any source.
             return None
         prefix = self._prefixes.find(prefix_key(parent.content_id, interpreter))
-        if prefix is None or not prefix.is_whole:
-            return None
-        text = await asyncio.to_thread(self._ledger.get_blob, parent.digests.lock)
-        before = {package.name: package.sha256 for package in Lock.from_toml(text.decode()).packages}
-        same = [package.name for package in lock.packages if before.get(package.name) == package.sha256]
-        await asyncio.to_thread(bytecode.take_over, prefix.path, path, same)
-        return prefix
+        return prefix if prefix is not None and prefix.is_whole else None
+
+    def _lock(self, record: Record) -> Lock:
+        return Lock.from_toml(self._ledger.get_blob(record.digests.lock).decode())
 
     def _kept_wheels(self, lock: Lock) -> Path:
         """A folder with the kept files of the lock, by their names."""
@@ -184,6 +192,18 @@ def prefix_key(content_id: str, interpreter: Interpreter) -> str:
     Short, for it is part of the first line of every script in the prefix.
     """
     return wire.sha256(wire.canonical([content_id, str(interpreter.path), interpreter.version]))[:20]
+
+
+def _look(path: Path, lock: Lock, parent: Prefix | None, before: Lock | None) -> tuple[Tree, list[Distribution]]:
+    tree = Tree.scan(path)
+    distributions = read_all(tree)
+    if parent is not None and before is not None:
+        hashes = {package.name: package.sha256 for package in before.packages}
+        same = {package.name for package in lock.packages if hashes.get(package.name) == package.sha256}
+        theirs = read_all(metadata(parent.path), known=distributions)
+        listed = verify.listed(parent.path, parent.manifest) if parent.manifest is not None else None
+        bytecode.take_over(parent.path, theirs, tree, distributions, same, listed=listed)
+    return tree, distributions
 
 
 @contextlib.asynccontextmanager

@@ -41,11 +41,11 @@ BY = Signature(author=Author(username="bench", name="bench"), via=Via.CLI)
 
 MEDIUM = (  # Resolves to about 75 packages.
     "ipykernel ipywidgets numpy pandas scipy scikit-learn matplotlib seaborn plotly polars pyarrow duckdb requests "
-    "httpx sqlalchemy fastapi uvicorn pydantic jinja2 openpyxl statsmodels tqdm joblib"
+    "httpx sqlalchemy fastapi pydantic jinja2 openpyxl joblib"
 )
-LARGE = (  # Resolves to about 200 packages.
-    f"{MEDIUM} jupyterlab dask[complete] spacy lightgbm boto3 altair bokeh streamlit networkx sympy nltk gensim scrapy "
-    "flask django celery redis pymongo psycopg[binary] alembic pytest hypothesis black mypy sphinx prefect"
+LARGE = (  # Resolves to about 190 packages.
+    f"{MEDIUM} jupyterlab dask[complete] spacy lightgbm boto3 altair networkx sympy nltk flask pytest hypothesis black "
+    "mypy"
 )
 
 Verb = Callable[[], Coroutine[Any, Any, object]]

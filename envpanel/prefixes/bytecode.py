@@ -7,18 +7,18 @@ only for a distribution whose file has the same sha256 in both locks.
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import os
 import re
+import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-
-from packaging.utils import canonicalize_name
 
 from envpanel import process
 from envpanel.errors import EngineFailed
 from envpanel.model.nouns import Progress
+from envpanel.prefixes.distributions import SITE, Distribution
+from envpanel.prefixes.tree import Entry, Tree
 
 _WORKER = Path(__file__).with_name("compile_worker.py")
 _COUNT = re.compile(r"compiled (\d+) of (\d+)")
@@ -29,49 +29,78 @@ def site_packages(prefix: Path) -> Path:
     return next(iter(sorted(prefix.glob("lib/python3.*/site-packages"))), prefix / "lib" / "site-packages")
 
 
-def take_over(parent: Path, prefix: Path, distributions: Iterable[str]) -> int:
-    """Link the .pyc files of these distributions from the parent prefix; how many were linked.
+def take_over(
+    parent: Path,
+    before: Iterable[Distribution],
+    tree: Tree,
+    after: Iterable[Distribution],
+    same: Iterable[str],
+    *,
+    listed: Mapping[str, Entry] | None = None,
+) -> int:
+    """Link .pyc files from the parent prefix, and enter them into the tree; how many were linked.
 
-    `distributions` are the canonical names of those whose file is the same in both.
+    `before` and `after` are the distributions of both prefixes, `same` the canonical names of those whose file has the
+    same sha256 in both. What `listed`, the parent's list of its files, says of a .pyc is believed: else the hash of one
+    that somebody wrote to in the meantime would be taken for right.
     """
-    source, target = site_packages(parent), site_packages(prefix)
-    if source.name != "site-packages" or source.parent.name != target.parent.name:
-        return 0
-    tag = "cpython-" + target.parent.name.removeprefix("python").replace(".", "")
-    wanted = set(distributions)
-    before = _owners(source)
+    wanted = set(same)
+    owners = _owners(before)
     linked = 0
     folders: set[str] = set()
-    for module, owners in _owners(target).items():
+    for module, packages in _owners(after).items():
         # Where two distributions bring a module, the one that was installed last has written it, in either prefix.
-        if len(owners) != 1 or owners[0] not in wanted or before.get(module) != owners:
+        if len(packages) != 1 or packages[0] not in wanted or owners.get(module) != packages:
             continue
-        folder, _, file = module.rpartition("/")
-        cached = os.path.join(folder, "__pycache__", f"{file[:-3]}.{tag}.pyc")
-        destination = os.path.join(target, cached)
-        if folder not in folders:
-            with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError):
-                os.mkdir(os.path.dirname(destination))
-            folders.add(folder)
-        with contextlib.suppress(FileNotFoundError, FileExistsError, NotADirectoryError):
-            os.link(os.path.join(source, cached), destination)
-            linked += 1
+        path = _cached(module)
+        known = listed.get(path) if listed is not None else None
+        if path in tree.entries or (listed is not None and known is None):
+            continue
+        folder = path.rpartition("/")[0]
+        try:
+            if folder not in folders:
+                folders.add(folder)
+                if folder not in tree.entries:
+                    os.mkdir(tree.at(folder))
+                tree.look(folder)
+            os.link(f"{parent}/{path}", tree.at(path))
+        except (FileNotFoundError, FileExistsError, NotADirectoryError):
+            continue
+        if known is not None:
+            tree.entries[path] = known
+        else:
+            tree.look(path)
+        linked += 1
     return linked
 
 
 async def compile_all(
-    prefix: Path,
+    tree: Tree,
     *,
     env: Mapping[str, str],
     pass_fds: tuple[int, ...],
     report: Callable[[Progress], None],
     log: Callable[[str], None],
 ) -> None:
-    """Compile every module of the prefix that has no .pyc yet; modules that do not compile are left as they are.
+    """Compile every module of the prefix that has no .pyc yet, and enter what is new into the tree.
+
+    Modules that do not compile are left as they are.
 
     Raises:
         EngineFailed: the interpreter of the prefix did not run.
     """
+    missing = [
+        (entry.size, path)
+        for path, entry in tree.entries.items()
+        if path.endswith(".py")
+        and entry.kind in ("file", "link")
+        and _site(path) is not None
+        and _cached(path) not in tree.entries
+    ]
+    if not missing:
+        return
+    # The largest first, so that no process is left with one at the end.
+    paths = [path for _, path in sorted(missing, reverse=True)]
 
     def line(text: str) -> None:
         match = _COUNT.fullmatch(text)
@@ -80,28 +109,37 @@ async def compile_all(
         else:
             log(text)
 
-    # -I -S: nothing of the packages runs, no .pth file and no sitecustomize.
-    argv: list[str | Path] = [prefix / "bin" / "python", "-I", "-S", _WORKER, site_packages(prefix)]
-    finished = await process.run(argv, env=env, cwd=prefix, on_line=line, pass_fds=pass_fds)
+    with tempfile.NamedTemporaryFile(prefix="envpanel-") as file:
+        file.write(b"\0".join(os.fsencode(tree.at(path)) for path in paths))
+        file.flush()
+        # -I -S: nothing of the packages runs, no .pth file and no sitecustomize.
+        argv: list[str | Path] = [tree.at("bin/python"), "-I", "-S", _WORKER, file.name]
+        finished = await process.run(argv, env=env, cwd=Path(tree.root), on_line=line, pass_fds=pass_fds)
     if finished.code != 0:
         raise EngineFailed(f"The modules could not be compiled: {' '.join(finished.lines[-1:])}.")
+    for path in map(_cached, paths):
+        if tree.look(path):
+            tree.look(os.path.dirname(path))
 
 
-def _owners(site: Path) -> dict[str, list[str]]:
+def _site(path: str) -> str | None:
+    """The part of a path that is site-packages; None where it is not in there."""
+    match = SITE.match(path)
+    return match[0] if match and path.startswith(f"{match[0]}/") else None
+
+
+def _cached(module: str) -> str:
+    """The .pyc of a module of site-packages (PEP 3147)."""
+    folder, _, file = module.rpartition("/")
+    tag = module.split("/", 2)[1].removeprefix("python").replace(".", "")
+    return f"{folder}/__pycache__/{file[:-3]}.cpython-{tag}.pyc"
+
+
+def _owners(distributions: Iterable[Distribution]) -> dict[str, list[str]]:
     """The distributions that bring each module."""
-    owners: dict[str, list[str]] = {}
-    for info in sorted(site.glob("*.dist-info")):
-        name = canonicalize_name(info.name.removesuffix(".dist-info").partition("-")[0])
-        for module in _modules(info / "RECORD"):
-            owners.setdefault(module, []).append(name)
+    owners: dict[str, list[str]] = defaultdict(list)
+    for distribution in distributions:
+        for path, _ in distribution.files or ():
+            if path.endswith(".py") and _site(path) is not None:
+                owners[path].append(distribution.package)
     return owners
-
-
-def _modules(record: Path) -> list[str]:
-    """The modules of a distribution, relative to site-packages, as its RECORD lists them; never outside of it."""
-    try:
-        with record.open(newline="", encoding="utf-8") as file:
-            paths = [row[0] for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-    return [path for path in paths if path.endswith(".py") and not path.startswith(("/", "..")) and "/../" not in path]

@@ -19,13 +19,15 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from envpanel.errors import StoreError
 from envpanel.model import wire
 from envpanel.prefixes import verify
+from envpanel.prefixes.distributions import Distribution
+from envpanel.prefixes.tree import Tree
 
 _READY = re.compile(r"READY-(\d+)\.json")
 
@@ -118,10 +120,17 @@ class Prefixes:
         finally:
             os.close(site.lock)
 
-    def publish(self, site: Site, *, parent: Prefix | None = None, instead_of: Prefix | None = None) -> Prefix:
+    def publish(
+        self,
+        site: Site,
+        *,
+        tree: Tree | None = None,
+        distributions: Iterable[Distribution] | None = None,
+        instead_of: Prefix | None = None,
+    ) -> Prefix:
         """Finish: make the directory read-only, list its files and name it. Who comes second gets the winner's.
 
-        `parent` is the prefix that bytecode was taken over from: what its manifest lists is not read again.
+        `tree` and `distributions` are those of the directory, where they are known.
         `instead_of` is one that is replaced, though it could be started: who is second to replace it gets the winner's.
 
         Raises:
@@ -130,11 +139,9 @@ class Prefixes:
         if not Prefix(key=site.key, path=site.path, ready=site.path).is_whole:
             raise StoreError(f"{site.path} has no interpreter, so it cannot be finished.")
         with _sentence(site.path):
-            make_read_only(site.path, self._mode())
-            if parent is None:
-                manifest = verify.manifest(site.path)
-            else:
-                manifest = verify.manifest(site.path, parent=parent.path, parent_manifest=parent.manifest)
+            tree = tree or Tree.scan(site.path)
+            tree.protect(self._mode())
+            manifest = verify.manifest(tree, distributions)
             self._write(verify.manifest_path(site.path), manifest)
             temp = site.path.with_suffix(".ready")
             ready = {"directory": site.path.name, "manifest": wire.sha256(manifest)}
@@ -200,25 +207,6 @@ class Prefixes:
 
     def _files(self, key: str, *suffixes: str) -> list[Path]:
         return [self.root / key / name for name in _names(self.root / key) if name.endswith(suffixes)]
-
-
-def make_read_only(root: Path, mode: int = 0o755) -> None:
-    """Take all write permission away below `root`, and what `mode` does not give to group and others.
-
-    Symbolic links are left alone: through `bin/python` the interpreter of the host would be changed. Files that are
-    hard links into the cache of an engine become read-only there too, which is wanted.
-    """
-    if os.path.islink(root):
-        return
-    for folder, _, files in os.walk(root, topdown=False):
-        for name in files:
-            path = os.path.join(folder, name)
-            status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode):
-                wanted = mode & (0o555 if status.st_mode & 0o111 else 0o444)
-                if stat.S_IMODE(status.st_mode) != wanted:
-                    os.chmod(path, wanted)
-        os.chmod(folder, mode & 0o555)
 
 
 def remove_tree(root: Path) -> None:

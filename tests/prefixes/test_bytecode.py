@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +30,11 @@ from envpanel.history.ledger import Ledger
 from envpanel.history.store import FolderStore
 from envpanel.model.lock import Lock
 from envpanel.model.nouns import Digests, Progress, Record
-from envpanel.prefixes.bytecode import compile_all, site_packages, take_over
+from envpanel.prefixes import bytecode, verify
+from envpanel.prefixes.bytecode import compile_all, site_packages
+from envpanel.prefixes.distributions import metadata, read_all
 from envpanel.prefixes.prefix import Prefix, Prefixes
+from envpanel.prefixes.tree import Entry, Tree
 from envpanel.settings import Settings
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -66,8 +70,15 @@ def add(prefix: Path, name: str, modules: Mapping[str, str], version: str = "1.0
 def compiled(prefix: Path) -> tuple[list[Progress], list[str]]:
     seen: list[Progress] = []
     lines: list[str] = []
-    asyncio.run(compile_all(prefix, env=ENV, pass_fds=(), report=seen.append, log=lines.append))
+    asyncio.run(compile_all(Tree.scan(prefix), env=ENV, pass_fds=(), report=seen.append, log=lines.append))
     return seen, lines
+
+
+def take_over(parent: Path, prefix: Path, distributions: Iterable[str]) -> int:
+    tree = Tree.scan(prefix)
+    linked = bytecode.take_over(parent, read_all(metadata(parent)), tree, read_all(tree), distributions)
+    assert tree.entries == Tree.scan(prefix).entries
+    return linked
 
 
 def cached(prefix: Path, module: str) -> Path:
@@ -272,6 +283,17 @@ def test_bytecode_of_another_python_is_not_taken_over(parent: Path, child: Path)
 def test_nothing_is_taken_over_from_what_is_no_environment(tmp_path: Path, child: Path) -> None:
     assert take_over(tmp_path / "absent", child, ["alpha"]) == 0
     assert all_cached(child) == set()
+
+
+def test_of_what_the_parent_lists_the_hash_is_believed_and_nothing_else_is_taken(parent: Path, child: Path) -> None:
+    """Else the hash of a .pyc that somebody wrote to in the meantime would be taken for right."""
+    path = cached(parent, "alpha/__init__.py").relative_to(parent).as_posix()
+    listed = {path: Entry(0o444, "file", 7, "a" * 64)}
+    tree = Tree.scan(child)
+    theirs, ours = read_all(metadata(parent)), read_all(tree)
+    assert bytecode.take_over(parent, theirs, tree, ours, ["alpha"], listed=listed) == 1
+    assert json.loads(verify.manifest(tree))[path] == [0o444, "file", 7, "a" * 64]
+    assert not cached(child, "alpha/inner/deep.py").exists()
 
 
 @pytest.mark.parametrize("path", ["../../../../outside.py", "/outside.py", "x/../../outside.py", "..", "alpha/.."])

@@ -28,7 +28,8 @@ from envpanel.history.store import FolderStore
 from envpanel.model.target import default_python
 from envpanel.prefixes import verify
 from envpanel.prefixes.bytecode import site_packages
-from envpanel.prefixes.prefix import Prefix, Prefixes, make_read_only
+from envpanel.prefixes.prefix import Prefix, Prefixes
+from envpanel.prefixes.tree import Tree
 from envpanel.prefixes.verify import Damage
 from envpanel.settings import Settings
 
@@ -229,7 +230,7 @@ def test_a_folder_that_was_added_is_told_once(prefix: Prefix) -> None:
         (site(prefix) / "evil" / "inner").mkdir(parents=True)
         for number in range(20):
             (site(prefix) / "evil" / f"{number}.py").write_text("")
-        make_read_only(site(prefix) / "evil")
+        Tree.scan(site(prefix) / "evil").protect()
     assert told(check(prefix)) == [(name_in(prefix, site(prefix) / "evil"), "extra")]
 
 
@@ -289,7 +290,7 @@ def test_a_script_that_can_no_longer_be_run_or_runs_as_its_owner_is_found(prefix
 
 def test_who_may_read_besides_the_owner_is_no_damage(prefix: Prefix) -> None:
     """It follows the folder of all prefixes, and files are shared with other prefixes."""
-    make_read_only(prefix.path, 0o700)
+    Tree.scan(prefix.path).protect(0o700)
     assert check(prefix) == []
 
 
@@ -311,7 +312,7 @@ def test_what_was_wrong_before_it_was_published_is_found(tmp_path: Path) -> None
     prefix = build(tmp_path)
     path = site(prefix) / "alpha" / "deep" / "er.py"
     overwrite(path, b"x = 9\n")
-    data = verify.manifest(prefix.path)
+    data = verify.manifest(Tree.scan(prefix.path))
     with writable(verify.manifest_path(prefix.path)):
         verify.manifest_path(prefix.path).write_bytes(data)
     again = replace(prefix, manifest=hashlib.sha256(data).hexdigest())
@@ -322,7 +323,8 @@ def test_what_was_wrong_before_it_was_published_is_found(tmp_path: Path) -> None
 
 
 def test_the_same_tree_gives_the_same_manifest(built: Prefix) -> None:
-    assert verify.manifest(built.path) == verify.manifest(built.path) == verify.manifest_path(built.path).read_bytes()
+    data = verify.manifest_path(built.path).read_bytes()
+    assert verify.manifest(Tree.scan(built.path)) == data
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"a":1}', b'{"a":[]}', b"[" * 100_000])
@@ -376,7 +378,7 @@ def test_a_package_that_is_there_twice_is_told(prefix: Prefix) -> None:
     with writable(site(prefix)):
         info.mkdir()
         (info / "RECORD").write_text("")
-        make_read_only(info)
+        Tree.scan(info).protect()
     (damage,) = check(old)
     assert (damage.what, damage.message) == ("package", "one 0.9 is there besides 1.0.")
 
@@ -472,7 +474,7 @@ def test_checking_runs_nothing_and_writes_nothing(prefix: Prefix, listening: Non
         around = snapshot(prefix.path.parent) if checked is not prefix else before
         with nothing_outside(prefix):
             check(checked)
-            verify.manifest(prefix.path)
+            verify.manifest(Tree.scan(prefix.path))
         assert checked is prefix or snapshot(prefix.path.parent) == around
     assert MARK not in os.environ
 
@@ -510,7 +512,7 @@ def test_a_hostile_record_leads_nowhere(prefix: Prefix, tmp_path: Path, listenin
     check(old)
     with nothing_outside(prefix):
         told_of = check(old)
-        data = verify.manifest(prefix.path)
+        data = verify.manifest(Tree.scan(prefix.path))
     assert all("secret" not in damage.path and "etc" not in damage.path for damage in told_of)
     verify.manifest_path(prefix.path).write_bytes(data)
     listed = replace(prefix, manifest=hashlib.sha256(data).hexdigest())
@@ -534,7 +536,7 @@ def test_pipes_and_names_that_are_not_unicode_do_not_hinder(prefix: Prefix, list
         (folder / "zero").symlink_to("/dev/zero")
     with nothing_outside(prefix):
         found = dict(told(check(prefix)))
-        data = verify.manifest(prefix.path)
+        data = verify.manifest(Tree.scan(prefix.path))
     assert found[name_in(prefix, folder / "pipe")] == "extra"
     assert found[name_in(prefix, folder / "zero")] == "extra"
     assert found[name_in(prefix, folder / "shared" / "one.py")] == "changed"
