@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
@@ -18,8 +19,10 @@ from envpanel.errors import InvalidRequirement
 _LONGEST = 2000
 
 
+# The same lines are read again with every revision of an environment.
+@lru_cache(maxsize=4096)
 def parse(spec: str) -> Requirement:
-    """A requirement with a PEP 503 name.
+    """A requirement with a PEP 503 name; not to be written to.
 
     Raises:
         InvalidRequirement: an option, a path, an address, more than a line, or not PEP 508.
