@@ -83,6 +83,15 @@ time.sleep({seconds!r})
 child.wait()
 """
 
+_COUNTING_BUILD = """\
+import os, pathlib, zipfile
+with open({file!r}, "a") as log:
+    log.write("built\\n")
+for wheel in pathlib.Path(__file__).with_name("built").iterdir():
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.comment = os.urandom(8).hex().encode()
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
@@ -158,6 +167,11 @@ def canonical(name: str) -> str:
 def failing_build(message: str) -> str:
     """A `build_script` that ends the build with this message on stderr."""
     return f"raise SystemExit({message!r})\n"
+
+
+def counting_build(file: Path) -> str:
+    """A `build_script` that adds a line to the file, and makes another wheel each time it runs."""
+    return _COUNTING_BUILD.format(file=str(file))
 
 
 def slow_build(seconds: float, started: Path | None = None) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
+import http.client
 import netrc
 import re
 import ssl
@@ -17,16 +19,23 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from envpanel import process
+from envpanel.engines.interface import Report
 from envpanel.errors import EngineFailed
+from envpanel.model.nouns import Progress
 
 _SILENCE = 60
 """Seconds without a byte after which an index is given up."""
 
+_MIB = 1 << 20
 
-async def fetch(address: str, env: Mapping[str, str], *, folder: Path, seconds: float) -> bytes:
-    """The bytes at an address (https, http, file), or in a file relative to `folder`.
+
+async def fetch(
+    address: str, env: Mapping[str, str], *, folder: Path, target: Path, seconds: float, report: Report = lambda _: None
+) -> str:
+    """Write what is at an address (https, http, file), or in a file relative to `folder`, to `target`; its sha256.
 
     `env` has the indexes and their credentials as uv takes them: `UV_INDEX`, `UV_INDEX_<NAME>_PASSWORD` and so on.
 
@@ -34,40 +43,77 @@ async def fetch(address: str, env: Mapping[str, str], *, folder: Path, seconds: 
         EngineFailed: it could not be had, or not in so many seconds; the sentence has no credentials in it.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[bytes] = loop.create_future()
+    future: asyncio.Future[str] = loop.create_future()
+    transfer = _Transfer()
 
-    def settle(data: bytes | None, error: Exception | None) -> None:
+    def settle(digest: str, error: Exception | None) -> None:
         if not future.done():
-            future.set_exception(error) if error is not None else future.set_result(data or b"")
+            future.set_exception(error) if error is not None else future.set_result(digest)
 
     def work() -> None:
-        data, failure = None, None
+        digest, failure = "", None
         try:
-            data = _read(address, env, folder)
-        except (OSError, ValueError) as error:
+            with file:
+                digest = _copy(address, env, folder, file, transfer)
+        except (OSError, ValueError, http.client.HTTPException) as error:
             failure = EngineFailed(f"{process.redacted(address)} could not be downloaded: {_reason(error)}.")
         # The loop may be closed by then.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, data, failure)
+            loop.call_soon_threadsafe(settle, digest, failure)
 
+    try:
+        # Opened here, for the folder may be gone before the thread gets that far.
+        file = target.open("wb")
+    except OSError as error:
+        raise EngineFailed(f"{target.name} could not be written: {error.strerror}.") from error
     # A thread that nobody waits for: reading from a silent index cannot be interrupted, only left alone.
     threading.Thread(target=work, daemon=True, name="envpanel-download").start()
     try:
         async with asyncio.timeout(seconds):
-            return await future
+            while not future.done():
+                await asyncio.wait([future], timeout=0.5)
+                if transfer.total:
+                    done, total = transfer.done / _MIB, transfer.total / _MIB
+                    report(Progress(phase="downloading", done=done, total=total, unit="MiB", detail=target.name))
+            return future.result()
     except TimeoutError as error:
         raise EngineFailed(
             f"{process.redacted(address)} did not come in {seconds:g} seconds.",
             hint="'limits.build_minutes' in settings.yaml allows more.",
         ) from error
+    finally:
+        transfer.is_wanted = False
+        future.cancel()
 
 
-def _read(address: str, env: Mapping[str, str], folder: Path) -> bytes:
+class _Transfer:
+    """How far it is, in bytes (a total of 0 is not known), and whether anybody still waits for it."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.total = 0
+        self.is_wanted = True
+
+
+def _copy(address: str, env: Mapping[str, str], folder: Path, file: BinaryIO, transfer: _Transfer) -> str:
+    digest = hashlib.sha256()
+    with _opened(address, env, folder) as source:
+        transfer.total = int(getattr(source, "length", None) or 0)
+        while transfer.is_wanted and (chunk := source.read(_MIB)):
+            digest.update(chunk)
+            file.write(chunk)
+            transfer.done += len(chunk)
+    return digest.hexdigest()
+
+
+def _opened(address: str, env: Mapping[str, str], folder: Path) -> BinaryIO | http.client.HTTPResponse:
     parts = urllib.parse.urlsplit(address)
     if not parts.scheme:
-        return (folder / address).read_bytes()
+        return (folder / address).open("rb")
     if parts.scheme == "file":
-        return Path(urllib.request.url2pathname(parts.path)).read_bytes()
+        return Path(urllib.request.url2pathname(parts.path)).open("rb")
+    if env.get("UV_OFFLINE", "").lower() not in ("", "0", "n", "no", "f", "false", "off"):
+        raise OSError("the network is disabled by UV_OFFLINE")
     # Two indexes of one host may have passwords of their own, and the lock does not say whose file it is.
     logins: list[str | None] = [*_logins(parts, env)] or [None]
     for login in logins:
@@ -76,12 +122,13 @@ def _read(address: str, env: Mapping[str, str], folder: Path) -> bytes:
             # Not passed on where the index redirects to another host.
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
         try:
-            with urllib.request.urlopen(request, timeout=_SILENCE, context=ssl.create_default_context()) as answer:
-                data: bytes = answer.read()
-                return data
+            context = ssl.create_default_context()
+            answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_SILENCE, context=context)
         except urllib.error.HTTPError as error:
             if error.code not in (401, 403) or login == logins[-1]:
                 raise
+        else:
+            return answer
     raise OSError("no login was accepted")
 
 

@@ -1,8 +1,9 @@
 """The engine for packages from Python indexes: uv, driven by files that we write and texts that we read.
 
 Resolves by `uv pip compile` to pylock.toml (PEP 751) and builds by `uv pip sync` from lines with hashes, so that a
-build needs no address: the same lines install from any index, mirror or cache. Source distributions are built once into
-wheels that the home keeps, and locked by the wheel's hash.
+build needs no address: the same lines install from any index, mirror or cache. Source distributions are built once
+into wheels. A custom environment's lock has the hash of the wheel, which the home keeps; that of a bundled base has the
+hash of the source, and each machine builds the wheel for itself.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import asyncio
 import contextlib
 import os
 import re
-import secrets
-import shutil
 import ssl
 import tempfile
 import tomllib
@@ -23,16 +22,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 from envpanel import process
-from envpanel.engines.download import fetch
+from envpanel.engines.from_source import FromSource, Metadata, as_kept, sha256, source_of
 from envpanel.engines.interface import Log, Report, Request, Resolution
 from envpanel.engines.interpreters import Interpreter
 from envpanel.engines.uv_texts import Downloads, NoWheels, not_done, unresolved, yanked
 from envpanel.errors import EngineFailed, Unsatisfiable
-from envpanel.model import requirements, wire
+from envpanel.model import requirements
 from envpanel.model.lock import Lock, LockedPackage, lock
 from envpanel.model.nouns import Origin, PlanWarning, Progress
 from envpanel.model.target import Target
@@ -58,17 +58,17 @@ class UvEngine:
         self._cache = cache
         self._settings = settings
         self._env = _environment(environ, cache, settings)
+        seconds = settings.limits.build_minutes * 60
+        self._from_source = FromSource(cache / "from-source", run=self._run, env=self._env, seconds=seconds)
 
     async def resolve(self, request: Request, interpreter: Interpreter, *, report: Report, log: Log) -> Resolution:
         """See `Engine.resolve`."""
         report(Progress(phase="resolving"))
         target = Target(python=request.python)
         with _scratch() as scratch:
+            await self._build_ahead(request, scratch, interpreter, report=report, log=log)
             output = scratch / "pylock.toml"
-            if request.preferred is not None and request.upgrade is not None:
-                output.write_text(request.preferred.to_toml())
-            upgrades = [part for name in sorted(request.upgrade or ()) for part in ("-P", name)]
-            lines = await self._compile_from_wheels(request, output, interpreter, upgrades, log=log)
+            lines = await self._compile_from_wheels(request, output, interpreter, log=log)
             tables = _applicable(output, target)
             preferred = (
                 {(item.name, item.version): item for item in request.preferred.packages} if request.preferred else {}
@@ -82,8 +82,10 @@ class UvEngine:
                     if before is not None and package.sha256 in (before.sha256, before.source_sha256):
                         package = before
                     else:
-                        url = table["sdist"].get("url") or table["sdist"]["path"]
-                        package, path = await self._wheel(package, url, scratch, interpreter, report=report, log=log)
+                        path = await self._from_source.build(
+                            package, _address(table), scratch, interpreter, report=report, log=log
+                        )
+                        package = await asyncio.to_thread(as_kept, package, path)
                         wheels[package.sha256] = path
                 locked.append(package)
             fresh = [package for package in locked if (package.name, package.version) not in preferred]
@@ -98,7 +100,16 @@ class UvEngine:
             output = scratch / "requirements.txt"
             output.write_text("".join(f"{package.name}=={package.version}\n" for package in lock.packages))
             options = ["--annotation-style", "line", "--no-strip-extras"]
-            await self.compile(request.requirements, output, interpreter, request.python, options, hashes=False)
+            known = await asyncio.to_thread(self._from_source.metadata, lock.packages, interpreter.minor)
+            await self.compile(
+                request.requirements,
+                output,
+                interpreter,
+                request.python,
+                options,
+                hashes=False,
+                metadata=known.values(),
+            )
             text = output.read_text()
         needs: dict[str, tuple[str, ...]] = {}
         for name, via in re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==\S+.*?# via (.*)$", text, re.MULTILINE):
@@ -113,11 +124,11 @@ class UvEngine:
         target = Target(python=request.python)
         with _scratch() as scratch:
             output = scratch / "pylock.toml"
-            await self._compile_from_wheels(replace(request, upgrade=None), output, interpreter, [], log=log)
+            await self._compile_from_wheels(replace(request, upgrade=None), output, interpreter, log=log)
             allowed = _versions(output, target)
         packages = request.preferred.packages if request.preferred is not None else ()
+        # Without what they need nothing is built, be it a source distribution or not.
         options = ["--no-deps", "--only-binary", ":all:"]
-        # What comes as source only; uv may have to build the metadata of its newest version.
         options += [part for item in packages if item.kept or not item.is_wheel for part in ("--no-binary", item.name)]
         names = sorted(package.name for package in packages)
         while names:
@@ -141,6 +152,7 @@ class UvEngine:
                 finished = await self._run(["cache", "clean", *sorted(packages)], scratch, on_line=log)
             if finished.code != 0:
                 raise not_done(finished.lines, "uv's cache could not be cleaned", finished.code)
+            await asyncio.to_thread(self._from_source.forget, packages)
 
     async def build(
         self,
@@ -157,17 +169,25 @@ class UvEngine:
         total = len(lock.packages)
         report(Progress(phase="installing", total=total, unit="packages"))
         with _scratch() as scratch:
+            digests = {item.name: item.sha256 for item in lock.packages}
+            folders = [wheels.absolute()] if any(item.kept for item in lock.packages) else []
+            # Of bundled bases alone: their identity is the source's hash, so each machine builds the wheel, once.
+            for source in (item for item in lock.packages if not item.is_wheel):
+                try:
+                    wheel = await self._wheel(source, scratch, interpreter, pass_fds=pass_fds, report=report, log=log)
+                except Unsatisfiable as error:
+                    raise EngineFailed(f"{source.file} could not be had: {error.message}", hint=error.hint) from error
+                digests[source.name] = await asyncio.to_thread(sha256, wheel)
+                folders.append(wheel.parent.absolute())
             pins = scratch / "pins.txt"
             pins.write_text(
-                "".join(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n" for item in lock.packages)
+                "".join(f"{item.name}=={item.version} --hash=sha256:{digests[item.name]}\n" for item in lock.packages)
             )
             env = dict(self._env)
-            if any(package.kept for package in lock.packages):
-                # As an address: in it the comma that may be in a folder's name is no separator.
-                env["UV_FIND_LINKS"] = ",".join(filter(None, [env.get("UV_FIND_LINKS"), wheels.absolute().as_uri()]))
-            # Of bundled bases alone: their identity is the source's hash, so each machine builds the wheel, once.
-            sources = [part for item in lock.packages if not item.is_wheel for part in ("--no-binary", item.name)]
-            builds = ["--only-binary", ":all:", *sources] if sources else ["--no-build"]
+            if folders:
+                # As addresses: in them the comma that may be in a folder's name is no separator.
+                addresses = [folder.as_uri() for folder in folders]
+                env["UV_FIND_LINKS"] = ",".join(filter(None, [env.get("UV_FIND_LINKS"), *addresses]))
             # What the cache has needs no question to the index.
             attempts = [["--offline"]] if env.get("UV_OFFLINE") else [["--offline"], []]
             for options in attempts:
@@ -175,7 +195,7 @@ class UvEngine:
                 finished = await self._run(venv, scratch, env=env, pass_fds=pass_fds)
                 if finished.code == 0 and total:
                     argv: list[str | Path] = ["pip", "sync", pins, "--python", directory / "bin" / "python"]
-                    argv += ["--require-hashes", "--strict", *builds, *options]
+                    argv += ["--require-hashes", "--strict", "--no-build", *options]
                     downloads = Downloads(report)
                     async with _counting(directory, total, report, downloads):
                         finished = await self._run(
@@ -187,10 +207,11 @@ class UvEngine:
             else:
                 raise not_done(finished.lines, "The packages could not be installed", finished.code)
         _check(lock, directory, interpreter)
+        await asyncio.to_thread(self._from_source.take_in, lock, wheels)
         report(Progress(phase="installing", done=total, total=total, unit="packages"))
 
     async def _compile_from_wheels(
-        self, request: Request, output: Path, interpreter: Interpreter, options: Sequence[str], *, log: Log
+        self, request: Request, output: Path, interpreter: Interpreter, *, log: Log
     ) -> tuple[str, ...]:
         """Resolve without building anything, save for packages that come in no other form.
 
@@ -203,28 +224,29 @@ class UvEngine:
         if kept:
             # They stay as they are where that is possible, and may have wheels by now where it is not.
             with contextlib.suppress(Unsatisfiable):
-                return await self._compile_allowing(kept, request, output, interpreter, options, log=log)
-        return await self._compile_allowing(set(), request, output, interpreter, options, log=log)
+                return await self._compile_allowing(kept, request, output, interpreter, log=log)
+        return await self._compile_allowing(set(), request, output, interpreter, log=log)
 
     async def _compile_allowing(
-        self,
-        from_source: set[str],
-        request: Request,
-        output: Path,
-        interpreter: Interpreter,
-        options: Sequence[str],
-        *,
-        log: Log,
+        self, from_source: set[str], request: Request, output: Path, interpreter: Interpreter, *, log: Log
     ) -> tuple[str, ...]:
+        before = request.preferred.packages if request.preferred is not None else ()
+        known = await asyncio.to_thread(self._from_source.metadata, before, interpreter.minor)
         while True:
-            allowed = [part for name in sorted(from_source) for part in ("--no-binary", name)]
+            if request.preferred is not None and request.upgrade is not None:
+                output.write_text(request.preferred.to_toml())
+            options = [part for name in sorted(request.upgrade or ()) for part in ("-P", name)]
+            options += ["--only-binary", ":all:"]
+            options += [part for name in sorted(from_source) for part in ("--no-binary", name)]
+            told = {package: metadata for package, metadata in known.items() if package.name in from_source}
             try:
-                return await self.compile(
+                lines = await self.compile(
                     request.requirements,
                     output,
                     interpreter,
                     request.python,
-                    [*options, "--only-binary", ":all:", *allowed],
+                    options,
+                    metadata=told.values(),
                     log=log,
                 )
             except NoWheels as error:
@@ -237,6 +259,15 @@ class UvEngine:
                     raise
                 log(f"(only as source: {', '.join(sorted(without))})")
                 from_source |= without
+                continue
+            sources = _sources(output)
+            mine = {package: source_of(package) for package in told}
+            others = [item for item, own in mine.items() if sources.get((item.name, item.version), own) != own]
+            if not others:
+                return lines
+            # An index has another file for the version by now: it may need something else.
+            for package in others:
+                del known[package]
 
     async def _has_wheels(self, name: str, request: Request, interpreter: Interpreter) -> bool:
         """Whether the package, in a version that was asked for, can be had without building it."""
@@ -258,9 +289,13 @@ class UvEngine:
         options: Sequence[str] = (),
         *,
         hashes: bool = True,
+        metadata: Collection[Metadata] = (),
+        pass_fds: tuple[int, ...] = (),
         log: Log | None = None,
     ) -> tuple[str, ...]:
         """Write the lock of these requirements to `output`, with the pins that it may hold as preferences; uv's lines.
+
+        What packages in `metadata` need is not asked of their files, so those of them that are source are not built.
 
         Raises:
             Unsatisfiable: no set of packages meets them.
@@ -271,58 +306,66 @@ class UvEngine:
         argv: list[str | Path] = ["pip", "compile", source.name, "-o", output.name, "--no-header"]
         argv += ["--python", interpreter.path, "--python-version", python]
         argv += [*(["--generate-hashes"] if hashes else []), *options]
+        if metadata:
+            told = output.with_name("uv.toml")
+            told.write_text(tomli_w.dumps({"dependency-metadata": list(metadata)}))
+            argv += ["--config-file", told.name]
         # Not --quiet: it would also leave out the warning about yanked versions. The lock goes to standard output, too.
-        finished = await self._run(argv, output.parent, on_line=log, streams="stderr")
+        finished = await self._run(argv, output.parent, on_line=log, pass_fds=pass_fds, streams="stderr")
         if finished.code != 0:
             raise unresolved(finished.lines, finished.code)
         return finished.lines
 
+    async def _build_ahead(
+        self, request: Request, scratch: Path, interpreter: Interpreter, *, report: Report, log: Log
+    ) -> None:
+        """Build the wheels of what stands in the lock as a source distribution, where it will most likely stay.
+
+        Else uv would get the same file, and run its code, only to learn what it needs.
+        """
+        if request.preferred is None or request.upgrade is None:
+            return
+        asked = {parsed.name: parsed for parsed in map(requirements.parse, request.requirements)}
+        for package in request.preferred.packages:
+            if package.is_wheel or package.name in request.upgrade or package.name not in asked:
+                continue
+            if asked[package.name].specifier.contains(package.version, prereleases=True):
+                with contextlib.suppress(Unsatisfiable):
+                    await self._wheel(package, scratch, interpreter, report=report, log=log)
+
     async def _wheel(
-        self, package: LockedPackage, url: str, scratch: Path, interpreter: Interpreter, *, report: Report, log: Log
-    ) -> tuple[LockedPackage, Path]:
-        """Build the wheel of a source distribution, or take the one that this machine has built of it before."""
-        report(Progress(phase="building", detail=f"{package.name} {package.version} from source"))
-        folder = self._cache / "from-source" / f"{package.sha256}-{interpreter.minor}"
-        built = list(folder.glob("*.whl"))
-        if not built:
-            sdist = scratch / package.file
-            seconds = self._settings.limits.build_minutes * 60
-            data = await fetch(url, self._env, folder=scratch, seconds=seconds)
-            if wire.sha256(data) != package.sha256:
-                raise EngineFailed(f"{package.file} is not the file that the index promised: its sha256 is another.")
-            sdist.write_bytes(data)
-            out = scratch / f"{package.name}-wheel"
-            argv: list[str | Path] = [
-                "build",
-                "--wheel",
-                sdist,
-                "--out-dir",
-                out,
-                "--python",
-                interpreter.path,
-                "--no-create-gitignore",
-            ]
-            finished = await self._run(argv, scratch, on_line=log)
-            if finished.code != 0:
-                what = f"{package.name} {package.version} could not be built from source"
-                raise not_done(finished.lines, what, finished.code)
-            for wheel in out.glob("*.whl"):
-                _place(wheel, folder / wheel.name)
-            built = list(folder.glob("*.whl"))
-            if not built:
-                raise EngineFailed(f"{package.name} {package.version} could not be built from source: no wheel came.")
-        path = built[0]
-        kept = LockedPackage(
-            name=package.name,
-            version=package.version,
-            file=path.name,
-            sha256=wire.sha256(path.read_bytes()),
-            size=path.stat().st_size,
-            origin=Origin.SDIST,
-            kept=True,
-            source_sha256=package.sha256,
+        self,
+        source: LockedPackage,
+        scratch: Path,
+        interpreter: Interpreter,
+        *,
+        pass_fds: tuple[int, ...] = (),
+        report: Report,
+        log: Log,
+    ) -> Path:
+        """The wheel of what stands in the lock as a source distribution.
+
+        The indexes are asked where that is: a lock may have an address, but no build depends on it.
+
+        Raises:
+            Unsatisfiable: no index has that file any more.
+        """
+        found = self._from_source.find(source, interpreter.minor)
+        if found is not None:
+            return found
+        output = scratch / "pylock.toml"
+        lines = [f"{source.name}=={source.version}"]
+        options = ["--no-deps", "--only-binary", ":all:", "--no-binary", source.name]
+        await self.compile(lines, output, interpreter, interpreter.minor, options, pass_fds=pass_fds, log=log)
+        (table,) = _tables(output)
+        if table["sdist"]["hashes"]["sha256"] != source.sha256:
+            raise Unsatisfiable(
+                f"The index has another file for {source.name} {source.version}: its sha256 is another."
+            )
+        address = _address(table)
+        return await self._from_source.build(
+            source, address, scratch, interpreter, pass_fds=pass_fds, report=report, log=log
         )
-        return kept, path
 
     async def _old(
         self, request: Request, fresh: Sequence[LockedPackage], interpreter: Interpreter, target: Target
@@ -462,14 +505,30 @@ def _has_system_certificates() -> bool:
     return paths.capath is not None and any(os.scandir(paths.capath))
 
 
-def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
-    """The packages of a pylock.toml that uv wrote whose markers hold here."""
+def _tables(output: Path) -> list[dict[str, Any]]:
+    """The packages of a pylock.toml that uv wrote."""
     try:
         # No package at all: no such list.
-        tables = tomllib.loads(output.read_text()).get("packages", [])
+        tables: list[dict[str, Any]] = tomllib.loads(output.read_text()).get("packages", [])
     except (OSError, ValueError) as error:
         raise EngineFailed("uv ended well, and wrote no lock that can be read.") from error
+    return tables
+
+
+def _applicable(output: Path, target: Target) -> list[dict[str, Any]]:
+    """The packages of a pylock.toml that uv wrote whose markers hold here."""
+    tables = _tables(output)
     return [table for table in tables if "marker" not in table or Marker(table["marker"]).evaluate(target.environment)]
+
+
+def _sources(output: Path) -> dict[tuple[str, str], str]:
+    """The sha256 of the source distributions in a pylock.toml that uv wrote, by name and version."""
+    found = [table for table in _tables(output) if "sdist" in table]
+    return {(canonicalize_name(item["name"]), item["version"]): item["sdist"]["hashes"]["sha256"] for item in found}
+
+
+def _address(table: Mapping[str, Any]) -> str:
+    return str(table["sdist"].get("url") or table["sdist"]["path"])
 
 
 def _versions(output: Path, target: Target) -> dict[str, str]:
@@ -542,19 +601,6 @@ def _from_source(fresh: Sequence[LockedPackage]) -> list[PlanWarning]:
         for package in fresh
         if package.origin is Origin.SDIST
     ]
-
-
-def _place(file: Path, target: Path) -> None:
-    """Copy a file to its place, whole and once: another process may be at the same, and the first one counts."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temp = target.with_suffix(f".{secrets.token_hex(4)}")
-    try:
-        # Temporary files may be on another disk.
-        shutil.copyfile(file, temp)
-        with contextlib.suppress(FileExistsError):
-            os.link(temp, target)
-    finally:
-        temp.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
-from wheelhouse import Distribution, HttpIndex, Wheelhouse, slow_build, standard
+from wheelhouse import Distribution, HttpIndex, Wheelhouse, counting_build, slow_build, standard
 
 from envpanel.engines.download import fetch
 from envpanel.engines.interface import Request, Resolution
@@ -152,18 +152,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def counting(file: Path) -> str:
-    """A build script that adds a line to the file, and makes another wheel each time it runs."""
-    return f"""\
-import os, pathlib, zipfile
-with open({str(file)!r}, "a") as log:
-    log.write("built\\n")
-for wheel in pathlib.Path(__file__).with_name("built").iterdir():
-    with zipfile.ZipFile(wheel, "a") as archive:
-        archive.comment = os.urandom(8).hex().encode()
-"""
 
 
 def script(path: Path, text: str) -> str:
@@ -339,7 +327,7 @@ def test_a_kept_wheel_installs_where_no_index_has_the_package_any_more(machine: 
 @pytest.mark.parametrize("as_preferred", [True, False], ids=["by the lock", "by the machine's cache"])
 def test_a_wheel_is_built_once(machine: Machine, house: Wheelhouse, tmp_path: Path, as_preferred: bool) -> None:
     built = tmp_path / "built"
-    house.add(Distribution(name="varying", version="1.0", sdist_only=True, build_script=counting(built))).write()
+    house.add(Distribution(name="varying", version="1.0", sdist_only=True, build_script=counting_build(built))).write()
     first = machine.resolve("varying")
     count = built.read_text()
     second = machine.resolve("varying", "comm", preferred=first.lock if as_preferred else None)
@@ -351,7 +339,7 @@ def test_a_kept_wheel_of_the_lock_is_not_built_again_on_another_machine(
     machine: Machine, house: Wheelhouse, tmp_path: Path
 ) -> None:
     built = tmp_path / "built"
-    house.add(Distribution(name="varying", version="1.0", sdist_only=True, build_script=counting(built))).write()
+    house.add(Distribution(name="varying", version="1.0", sdist_only=True, build_script=counting_build(built))).write()
     first = machine.resolve("varying")
     machine.cache = "another-cache"
     second = machine.resolve("varying", "comm", preferred=first.lock)
@@ -554,7 +542,7 @@ def test_the_password_of_an_index_is_shown_to_no_other_service_of_its_host(tmp_p
         address = f"http://127.0.0.1:{server.server_address[1]}/files/x-1.0.tar.gz"
         env = {"UV_INDEX": "corp=http://127.0.0.1:9/simple/", **login()}
         with pytest.raises(EngineFailed):
-            asyncio.run(fetch(address, env, folder=tmp_path, seconds=10))
+            asyncio.run(fetch(address, env, folder=tmp_path, target=tmp_path / "file", seconds=10))
         server.shutdown()
         thread.join()
     assert set(shown) == {None}
@@ -984,7 +972,7 @@ def test_engines_that_share_a_cache_do_not_disturb_each_other(machine: Machine) 
 def test_a_wheel_built_at_once_by_two_is_one_wheel(machine: Machine, house: Wheelhouse, tmp_path: Path) -> None:
     """Both get a lock whose file is there, be their wheels the same or not."""
     built = tmp_path / "built"
-    varying = Distribution(name="varying", version="1.0", sdist_only=True, build_script=counting(built))
+    varying = Distribution(name="varying", version="1.0", sdist_only=True, build_script=counting_build(built))
     house.add(varying).write()
 
     async def both() -> tuple[Resolution, Resolution]:
