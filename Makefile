@@ -6,7 +6,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint format bench bases relock clean
+.PHONY: help lab tour test lint format bench bases relock clean
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,8 +18,12 @@ help:  ## What there is
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-lab: .venv/ready  ## Set up, and walk through envpanel on a demo project in ./demo
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/tour.sh demo
+lab: .venv/ready  ## Set up, and open JupyterLab on a demo project in ./demo (LAB=--no-browser: only start it)
+	@$(BIN)/python docs/demo.py demo
+	@cd demo && PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/python -m jupyterlab $(LAB)
+
+tour: .venv/ready  ## Walk through the command line, on a project in ./tour
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/tour.sh tour
 
 test: .venv/ready lint  ## Lint, types and all tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
@@ -43,5 +47,5 @@ relock: .venv/ready  ## Pin the bundled bases anew (needs a package index)
 	$(BIN)/python -m envpanel.bases.relock
 
 clean:  ## Remove what the other targets made
-	chmod -R u+w demo 2>/dev/null || true
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	chmod -R u+w demo tour 2>/dev/null || true
+	rm -rf .venv demo tour .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,3 +4,18 @@ Importing this costs nothing: a copy of it is also loaded inside users' kernels 
 """
 
 __version__ = "0.1.0"
+
+
+def _jupyter_server_extension_points():  # type: ignore[no-untyped-def]
+    """Where Jupyter finds the extension; what that needs is imported in a server only."""
+    import importlib
+
+    app = importlib.import_module("envpanel.server.app").EnvPanel
+    return [{"module": "envpanel.server.app", "app": app}]
+
+
+def load_ipython_extension(shell):  # type: ignore[no-untyped-def]
+    """`%load_ext envpanel`: the notebook side, which kernels of environments have from their start."""
+    from envpanel import notebook
+
+    notebook.load_ipython_extension(shell)

@@ -30,13 +30,17 @@ from envpanel.prefixes.tree import Tree
 
 
 class BuildLog:
-    """The log of a change: a file in the cache while it runs, and its text at the end. Cut at `limit` bytes."""
+    """The log of a change: a file in the cache while it runs, and its text at the end. Cut at `limit` bytes.
+
+    `follow` gets each line as it comes.
+    """
 
     _CUT: ClassVar = b"(the log was cut here: 'limits.log_mib' in settings.yaml)\n"
 
-    def __init__(self, folder: Path, name: str, limit: int) -> None:
+    def __init__(self, folder: Path, name: str, limit: int, follow: Log = lambda _: None) -> None:
         self.path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}-{secrets.token_hex(3)}.log"
         self._room = limit
+        self._follow = follow
         self._cut = False
         self._empty = True
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +65,7 @@ class BuildLog:
         self._cut = len(data) > self._room
         if self._cut:
             data = self._CUT
+        self._follow(data.decode().rstrip("\n"))
         self._room -= len(data)
         self._empty = False
         with contextlib.suppress(OSError):
@@ -88,13 +93,21 @@ class Builds:
 
         The prefix may be damaged: see `Prefix.is_whole`.
         """
-        if record.platform != this_platform():
-            return None, False
+        interpreter = await self.interpreter(record.python)
+        return await asyncio.to_thread(self.find_by, record.content_id, record.platform, interpreter)
+
+    async def interpreter(self, minor: str) -> Interpreter | None:
+        """The Python of this minor version that prefixes are built on here, if there is one."""
         try:
-            interpreter = await self._interpreters.find(record.python)
+            return await self._interpreters.find(minor)
         except InterpreterNotFound:
+            return None
+
+    def find_by(self, content_id: str, platform: str, interpreter: Interpreter | None) -> tuple[Prefix | None, bool]:
+        """As `find`, of this content on this interpreter; for lists of many."""
+        if interpreter is None or platform != this_platform():
             return None, False
-        key = prefix_key(record.content_id, interpreter)
+        key = prefix_key(content_id, interpreter)
         return self._prefixes.find(key), self._prefixes.is_building(key)
 
     async def ensure(

@@ -14,8 +14,8 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -23,16 +23,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from envpanel import __version__
-from envpanel.errors import Cancelled, EnvPanelError, NotFound, StoreError
+from envpanel.errors import Cancelled, EnvPanelError, InvalidInput, NotFound, StoreError
 from envpanel.terminal import Terminal
 
 if TYPE_CHECKING:
+    from envpanel.kernels.specs import SpecFolder
     from envpanel.model.change import Change
     from envpanel.model.nouns import Progress
+    from envpanel.model.requirements_txt import RequirementsTxt
     from envpanel.service import Environments, Outcome, Preview, Signature
 
 _Result = TypeVar("_Result")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_LIST_SECONDS = 120.0
+"""How long a search waits for an index that is sending the list of its names."""
 
 GROUPS = ("feature-engineering", "model-training", "model-inference")
 
@@ -158,13 +163,24 @@ _pass_session = click.make_pass_decorator(Session, ensure=True)
 _target = click.argument("target", metavar="NAME[@N]", type=_TargetType())
 _name = click.argument("name", metavar="NAME", shell_complete=_complete_names)
 _message = click.option("-m", "--message", default="", metavar="WHY", help="Why: one line for the history.")
+_files = click.option(
+    "-r",
+    "--requirement",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(),
+    help="And what this file (requirements.txt) asks for.",
+)
 _dry_run = click.option("--dry-run", is_flag=True, help="Show what would happen, and the id to apply it by.")
 
 
-def _command(name: str, *, examples: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+def _command(
+    name: str, *, examples: str = "", group: click.Group | None = None
+) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         epilog = "\b\nExamples:\n" + "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
-        return cli.command(name, epilog=epilog if examples else None)(_common(_pass_session(function)))
+        return (group or cli).command(name, epilog=epilog if examples else None)(_common(_pass_session(function)))
 
     return decorate
 
@@ -313,16 +329,44 @@ def outdated(session: Session, name: str) -> None:
     session.print_json(found) if session.json else session.terminal.outdated(found)
 
 
+@_command("search", examples="envpanel search scikit\nenvpanel search nmupy")
+@click.argument("query", metavar="QUERY")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
+def search(session: Session, query: str, limit: int) -> None:
+    """Find packages by name, by a part of one, or in spite of a typo.
+
+    The first search of a day fetches the names that the indexes have.
+    """
+    with session.progress() as report:
+        report(_asking())
+        found = _run(session.environments.search(query, limit=limit, wait=_LIST_SECONDS))
+    session.print_json(found) if session.json else session.terminal.search(found)
+
+
+@_command("versions", examples="envpanel versions numpy\nenvpanel versions numpy --python 3.12 --limit 5")
+@click.argument("package", metavar="PKG")
+@click.option("--python", metavar="3.X", help="For this minor version of Python.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many.")
+def versions(session: Session, package: str, python: str | None, limit: int) -> None:
+    """The versions of a package that the indexes have, newest first."""
+    with session.progress() as report:
+        report(_asking())
+        found = _run(session.environments.package(package, python=python))
+    session.print_json(found) if session.json else session.terminal.versions(found, limit)
+
+
 # Making
 
 
 @_command(
     "create",
     examples='envpanel create fraud --group model-training "scikit-learn>=1.5" xgboost\n'
-    "envpanel create our-base --group feature-engineering --base pandas",
+    "envpanel create our-base --group feature-engineering --base pandas\n"
+    "envpanel create churn --group model-training -r requirements.txt",
 )
 @click.argument("name", metavar="NAME")
 @click.argument("specs", metavar="[SPEC...]", nargs=-1)
+@_files
 @click.option("--group", required=True, type=click.Choice(GROUPS), help="What it is for.")
 @click.option("--base", is_flag=True, help="Make it a base of this project: cloned, never changed.")
 @click.option("--python", metavar="3.X", help="The minor version of Python.")
@@ -334,6 +378,7 @@ def create(
     session: Session,
     name: str,
     specs: tuple[str, ...],
+    files: tuple[str, ...],
     group: str,
     base: bool,
     python: str | None,
@@ -345,9 +390,13 @@ def create(
     """Make an environment of packages."""
     from envpanel.model.nouns import Group, Kind
 
+    asked = _asked(session, specs, files)
+
     def make(environments: Environments) -> Change:
         return environments.creating(
-            specs,
+            asked.requirements,
+            constraints=asked.constraints,
+            hashes=asked.sorted_hashes,
             group=Group(group),
             kind=Kind.BASE if base else Kind.CUSTOM,
             description=description,
@@ -377,6 +426,8 @@ def clone(session: Session, source: _Target, name: str, description: str | None,
     done = _change(session, name, make, message, dry_run)
     if not dry_run:
         _build_clone(session, name)
+        # What a clone is built of is its source's, which may be a base that was not built before.
+        _follow(session, source.name)
     _print(session, done)
 
 
@@ -405,19 +456,55 @@ def _change(
     with session.progress() as report:
         if dry_run:
             return _run(environments.preview(name, make(environments), report=report))
-        return _run(environments.change(name, make(environments), by=_signature(message), report=report))
+        outcome = _run(environments.change(name, make(environments), by=_signature(message), report=report))
+    _follow(session, name)
+    return outcome
 
 
-@_command("install", examples='envpanel install churn-features "rapidfuzz>=3" cowsay -m "fuzzy joins"')
+def _follow(session: Session, name: str) -> None:
+    """Have the kernelspec of an environment in the cache exactly where it can be started."""
+    from envpanel.kernels import specs
+
+    folder = specs.in_cache(session.environments.cache, session.home, os.environ)
+    # What was asked for is done by now, whatever becomes of this.
+    with suppress(EnvPanelError, KeyboardInterrupt, asyncio.CancelledError):
+        _run(specs.follow(folder, session.environments, name))
+
+
+@_command(
+    "install",
+    examples='envpanel install churn-features "rapidfuzz>=3" cowsay -m "fuzzy joins"\n'
+    "envpanel install churn-features -r requirements.txt",
+)
 @_name
-@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@click.argument("specs", metavar="[SPEC...]", nargs=-1)
+@_files
 @_message
 @_dry_run
-def install(session: Session, name: str, specs: tuple[str, ...], message: str, dry_run: bool) -> None:
+def install(
+    session: Session, name: str, specs: tuple[str, ...], files: tuple[str, ...], message: str, dry_run: bool
+) -> None:
     """Install packages, or change which versions are asked for."""
     from envpanel.model.change import Install
 
-    _print(session, _change(session, name, lambda _: Install.of(*specs), message, dry_run))
+    if not specs and not files:
+        raise click.UsageError("Name a package, such as 'pandas>=2', or a file by -r.")
+    asked = _asked(session, specs, files)
+    change = replace(Install.of(*asked.requirements), constraints=asked.constraints, hashes=asked.sorted_hashes)
+    _print(session, _change(session, name, lambda _: change, message, dry_run))
+
+
+def _asked(session: Session, specs: tuple[str, ...], files: tuple[str, ...]) -> RequirementsTxt:
+    """What was typed, and what the files say."""
+    from envpanel import home
+    from envpanel.model import requirements_txt
+
+    if not files:
+        return requirements_txt.RequirementsTxt(requirements=specs)
+    found = requirements_txt.load(files, root=home.project_folder(session.home, Path.cwd()))
+    if not found.requirements:
+        raise InvalidInput(f"{' and '.join(files)} asks for no package.")
+    return replace(found, requirements=found.and_also(specs))
 
 
 @_command("uninstall", examples="envpanel uninstall churn-features cowsay")
@@ -510,6 +597,7 @@ def apply(session: Session, plan_id: str, message: str) -> None:
     environments = session.writing()
     with session.progress() as report:
         outcome = _run(environments.apply(plan_id, by=_signature(message), report=report))
+    _follow(session, outcome.record.environment)
     _print(session, outcome)
 
 
@@ -530,29 +618,19 @@ def run(session: Session, target: _Target, command: tuple[str, ...]) -> None:
 
     Its exit code is this command's.
     """
-    from envpanel.prefixes import leases
+    from envpanel.kernels import start
 
     command = command[1:] if command[0] == "--" else command
     if not command:
         raise click.UsageError("Name a command behind '--', such as: envpanel run churn-features -- python job.py")
     environments = session.writing()
-    record = environments.show(target.name, target.revision)
-    prefix = _run(environments.prefix(record))
-    if prefix is None:
-        with session.progress() as report:
-            prefix = _run(environments.build(target.name, target.revision, report=report))
-    # The kernel keeps it through exec, and with it the prefix, until the command and its children have ended.
-    leases.hold(prefix)
-    path = f"{prefix.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    hidden = ("PYTHONHOME", "CONDA_PREFIX")
-    env = {key: value for key, value in os.environ.items() if key not in hidden}
-    env |= {"PATH": path, "VIRTUAL_ENV": str(prefix.path)}
-    env |= {"ENVPANEL_ENVIRONMENT": record.environment, "ENVPANEL_REVISION": str(record.number)}
+    with session.progress() as report:
+        ready = _run(start.for_program(environments, target.name, target.revision, report=report))
     sys.stdout.flush()
     try:
-        os.execvpe(command[0], command, env)
+        ready.replace_process(command, ready.variables(os.environ))
     except OSError as error:
-        _fail(session, NotFound(f"{command[0]!r} could not be started in {record.ref}: {error.strerror}."))
+        _fail(session, NotFound(f"{command[0]!r} could not be started in {ready.record.ref}: {error.strerror}."))
 
 
 @_command("build", examples="envpanel build churn-features\nenvpanel build churn-features@1")
@@ -562,6 +640,7 @@ def build(session: Session, target: _Target) -> None:
     environments = session.writing()
     with session.progress() as report:
         prefix = _run(environments.build(target.name, target.revision, report=report))
+    _follow(session, target.name)
     _print_path(session, prefix.path)
 
 
@@ -574,6 +653,94 @@ def path(session: Session, target: _Target) -> None:
     if prefix is None:
         raise NotFound(f"{record.ref} is not built on this machine.", hint=f"envpanel build {record.ref} does it.")
     _print_path(session, prefix.path)
+
+
+@cli.group(
+    "kernelspec",
+    cls=_Group,
+    epilog="\b\nExamples:\n  envpanel kernelspec list\n  envpanel kernelspec install churn --user",
+)
+@_common
+def kernelspec() -> None:
+    """Kernels in a Jupyter that has no envpanel.
+
+    Where envpanel is a part of the Jupyter server, they are there by themselves.
+    """
+
+
+@_command("list", group=kernelspec, examples="envpanel kernelspec list")
+def list_kernelspecs(session: Session) -> None:
+    """Those that every program finds in this JUPYTER_PATH.
+
+    Custom environments, and bases that are built here.
+    """
+    from envpanel.kernels import specs
+
+    environments = session.environments
+    found = specs.wanted(_run(environments.overview()))
+    if found:
+        specs.in_cache(environments.cache, session.home, os.environ).synchronise(found)
+    if session.json:
+        names = [{"name": spec.name, "display_name": spec.display_name} for spec in found]
+        session.print_json({"path": str(environments.cache), "kernelspecs": names})
+        return
+    session.terminal.kernelspecs(environments.cache, {spec.name: spec.display_name for spec in found})
+
+
+_user = click.option("--user", is_flag=True, help="For all Jupyters of yours.")
+_prefix = click.option(
+    "--prefix", metavar="DIR", help="For the Jupyter that is installed there [default: where envpanel is]."
+)
+
+
+@_command(
+    "install",
+    group=kernelspec,
+    examples="envpanel kernelspec install churn-features --user\nenvpanel kernelspec install churn-features@3",
+)
+@_target
+@_user
+@_prefix
+def install_kernelspec(session: Session, target: _Target, user: bool, prefix: str | None) -> None:
+    """Put an environment into a Jupyter's list of kernels.
+
+    NAME starts its newest revision each time, NAME@N stays with that revision.
+    """
+    from envpanel.kernels import specs
+
+    record = session.environments.show(target.name, target.revision)
+    folder = _spec_folder(session, user, prefix)
+    spec = specs.Spec(environment=record.environment, group=record.group, revision=target.revision)
+    folder.write(spec)
+    _print_path(session, folder.path / spec.name)
+
+
+@_command("uninstall", group=kernelspec, examples="envpanel kernelspec uninstall churn-features --user")
+@_target
+@_user
+@_prefix
+def uninstall_kernelspec(session: Session, target: _Target, user: bool, prefix: str | None) -> None:
+    """Take it out again; the environment stays."""
+    from envpanel.kernels import specs
+
+    folder = _spec_folder(session, user, prefix)
+    name = specs.spec_name(target.name, target.revision)
+    if not folder.remove(name):
+        raise NotFound(f"There is no kernelspec {name} of envpanel in {folder.path}.")
+    _print_path(session, folder.path / name)
+
+
+def _spec_folder(session: Session, user: bool, prefix: str | None) -> SpecFolder:
+    from jupyter_core.paths import jupyter_data_dir
+
+    from envpanel.kernels import specs
+
+    if user and prefix is not None:
+        raise click.UsageError("--user and --prefix are two different places.")
+    data = Path(jupyter_data_dir()) if user else Path(prefix or sys.prefix).absolute() / "share" / "jupyter"
+    return specs.SpecFolder(
+        path=data / "kernels", home=specs.absolute(session.home), variables=specs.variables(os.environ)
+    )
 
 
 @_command("verify", examples="envpanel verify\nenvpanel verify churn-features@2\nenvpanel verify --repair")
@@ -663,21 +830,11 @@ def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 def _signature(message: str) -> Signature:
-    """The author as the command line knows it: the user of a hub, else the OS user; vouched for by nobody."""
-    import pwd
-
-    from envpanel.model.nouns import Author, Via
+    from envpanel.authors import os_author
+    from envpanel.model.nouns import Via
     from envpanel.service import Signature
 
-    try:
-        entry = pwd.getpwuid(os.getuid())
-        username, name = entry.pw_name, entry.pw_gecos.split(",")[0].strip()
-    except KeyError:
-        # A container often runs as a number that has no name.
-        username = name = str(os.getuid())
-    if hub_user := os.environ.get("JUPYTERHUB_USER"):
-        username = name = hub_user
-    return Signature(author=Author(username=username, name=name or username), via=Via.CLI, message=message)
+    return Signature(author=os_author(os.environ), via=Via.CLI, message=message)
 
 
 def _print_path(session: Session, path: Path) -> None:
@@ -685,6 +842,12 @@ def _print_path(session: Session, path: Path) -> None:
         session.print_json({"path": str(path)})
     else:
         click.echo(path)
+
+
+def _asking() -> Progress:
+    from envpanel.model.nouns import Progress
+
+    return Progress(phase="asking the package indexes")
 
 
 def _resolving() -> Progress:

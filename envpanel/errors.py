@@ -17,6 +17,7 @@ EnvPanelError
  ├─ Failed                 tried, and it did not work; nothing was changed
  │   ├─ Unsatisfiable
  │   ├─ EngineFailed          the resolver or installer stopped; its log tells
+ │   ├─ IndexUnreachable      a package index did not answer, or refused
  │   ├─ Cancelled
  │   └─ InterpreterNotFound
  └─ StoreError             the home could not be read or written
@@ -151,6 +152,12 @@ class EngineFailed(Failed):
     """The resolver or the installer stopped."""
 
     code = "engine-failed"
+
+
+class IndexUnreachable(Failed):
+    """A package index did not answer, or refused, and nothing is known of it from before."""
+
+    code = "index-unreachable"
 
 
 class Cancelled(Failed):

@@ -11,6 +11,8 @@ from uv import find_uv_bin
 
 from envpanel import settings
 from envpanel.bases.bundle import Bundle
+from envpanel.catalog.catalog import Catalog
+from envpanel.catalog.indexes import Indexes
 from envpanel.engines.interpreters import Interpreters
 from envpanel.engines.uv import UvEngine
 from envpanel.errors import KeyMissing, StoreError
@@ -27,6 +29,11 @@ def locate(start: Path) -> Path:
         if (folder / FOLDER).is_dir():
             return folder / FOLDER
     return start / FOLDER
+
+
+def project_folder(home: str, start: Path) -> Path:
+    """The folder of the project: the one that holds its home, or `start` where that is at an address."""
+    return start if "://" in home else Path(os.path.realpath(home)).parent
 
 
 def prepare(home: str) -> None:
@@ -52,7 +59,8 @@ def prepare(home: str) -> None:
 def open_environments(home: str, environ: Mapping[str, str], *, bundle: Bundle | None = None) -> Environments:
     """The environments of the home at this folder or address; reads its settings, and writes nothing.
 
-    `ENVPANEL_CACHE` in `environ` says where a home at an address has its cache, and where the indexes are.
+    `ENVPANEL_CACHE` in `environ` says where a home at an address has its cache, and where the local index and the
+    catalog of packages are.
 
     Raises:
         InvalidSettings: settings.yaml is wrong.
@@ -78,4 +86,8 @@ def open_environments(home: str, environ: Mapping[str, str], *, bundle: Bundle |
         interpreters=Interpreters(uv, environ, chosen.python_search_path),
         settings=chosen,
         environ=environ,
+        # A user's own: what a private index has is not for every member to see.
+        catalog=Catalog(
+            indexes=Indexes(uv=uv, environ=environ, settings=chosen), folder=local / "catalog", environ=environ
+        ),
     )

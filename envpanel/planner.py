@@ -40,10 +40,16 @@ class Planner:
             definition = change.apply(head.definition)
             _check_names(change, head)
         request = Request(
-            requirements=definition.requirements, python=definition.python, preferred=lock, upgrade=_upgraded(change)
+            requirements=definition.requirements,
+            constraints=change.constraints if isinstance(change, changes.Create | Install) else (),
+            python=definition.python,
+            preferred=lock,
+            upgrade=_upgraded(change),
         )
         interpreter = await self._interpreters.find(definition.python)
         resolution = await self._engine.resolve(request, interpreter, report=report, log=log)
+        if isinstance(change, changes.Create | Install):
+            _check_hashes(change, resolution.lock)
         if isinstance(change, Uninstall):
             kept = [name for name in change.packages if name in resolution.lock.versions]
             if kept:
@@ -81,6 +87,22 @@ def _check_names(change: Change, head: Record) -> None:
         )
     if isinstance(change, Uninstall) and not change.packages:
         raise Refused("No package was named.")
+
+
+def _check_hashes(change: changes.Create | Install, lock: Lock) -> None:
+    """What the file that was asked by promises of a package must be so."""
+    other = [
+        f"{package.name} {package.version} ({package.file})"
+        for package in lock.packages
+        if package.name in change.hashes
+        and not {package.sha256, package.source_sha256} & {*change.hashes[package.name]}
+    ]
+    if other:
+        verb = "has" if len(other) == 1 else "have"
+        raise Refused(
+            f"{_listed(other)} {verb} a sha256 that the requirements file does not name.",
+            hint="Pin the versions that the hashes are of, or make the file's hashes anew.",
+        )
 
 
 def _upgraded(change: Change) -> frozenset[str] | None:

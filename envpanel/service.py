@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 from envpanel.bases.bundle import Base, Bundle
 from envpanel.bases.revision import bundled_revision, is_newer
 from envpanel.builds import BuildLog, Builds, turn
+from envpanel.catalog.catalog import Catalog, PackageInfo, Search
 from envpanel.engines import host
 from envpanel.engines.interface import Engine, Log, Report
-from envpanel.engines.interpreters import Interpreters
+from envpanel.engines.interpreters import Interpreter, Interpreters
 from envpanel.errors import (
     BaseImmutable,
     Cancelled,
@@ -31,6 +32,7 @@ from envpanel.errors import (
     EnvPanelError,
     Failed,
     HeadMoved,
+    IndexUnreachable,
     InvalidInput,
     KeyExists,
     KeyMissing,
@@ -89,7 +91,12 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """An environment as lists show it. `head` is the newest number, `packages` how many that has."""
+    """An environment as lists show it.
+
+    `head` is the newest number, `packages` how many that has, `author` and `created` are who made it and when. Two with
+    the same `content_id` hold the same files. With `record_damaged` the newest record is not to be read: told is the
+    one before.
+    """
 
     name: str
     group: Group
@@ -97,9 +104,14 @@ class Environment:
     base: RevisionRef | None
     description: str
     head: int
+    author: Author
+    created: str
     python: str
+    platform: str
     packages: int
+    content_id: str
     state: State
+    record_damaged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +155,16 @@ class Outcome:
 
 _Result = TypeVar("_Result")
 
+_USED_FOR = 60.0
+"""The names in use are put together again after so many seconds."""
+
 
 def _quiet(_: Progress) -> None:
     """Progress that nobody watches."""
+
+
+def _unread(_: str) -> None:
+    """A log that nobody reads as it is written."""
 
 
 class Environments:
@@ -162,15 +181,19 @@ class Environments:
         interpreters: Interpreters,
         settings: Settings,
         environ: Mapping[str, str],
+        catalog: Catalog | None = None,
     ) -> None:
         self.ledger = Ledger(store)
         self._cache = cache
         self._bundle = bundle
         self._settings = settings
         self._environ = environ
+        self._catalog = catalog
+        self._used: tuple[float, frozenset[str]] | None = None
         self._index = Index(self.ledger, index)
         self._attempts = Attempts(self.ledger, cache / "logs")
         self._bases_are_up = False
+        self._closing = False
         self._planner = Planner(engine, interpreters)
         self._builds = Builds(
             ledger=self.ledger,
@@ -180,6 +203,17 @@ class Environments:
             cache=cache,
         )
 
+    @property
+    def cache(self) -> Path:
+        """The folder of what can be made again: prefixes, kernelspecs, locks."""
+        return self._cache
+
+    def close(self) -> None:
+        """From now on, what is cancelled is so because the program ends: its attempts are `interrupted`."""
+        self._closing = True
+        if self._catalog is not None:
+            self._catalog.close()
+
     # Reading
 
     async def overview(self, *, archived: bool = False) -> list[Environment]:
@@ -187,14 +221,25 @@ class Environments:
 
         One whose newest record is damaged stands as of the last one that can be read, in state `damaged`.
         """
-        heads = await asyncio.to_thread(self._heads)
-        found = [
-            await self._environment(record, damaged=damaged)
-            for record, damaged in heads
-            if archived or not record.archived
-        ]
+        heads = [head for head in await asyncio.to_thread(self._heads) if archived or not head[0].archived]
+        found = await self._environments(heads)
         groups = list(Group)
         return sorted(found, key=lambda item: (groups.index(item.group), item.kind, item.name))
+
+    async def environment(self, name: str) -> Environment:
+        """One environment, as `overview` shows it, archived or not.
+
+        Raises:
+            NotFound: with the closest name, where there is none of this.
+        """
+        try:
+            record, damaged = await asyncio.to_thread(self.show, name), False
+        except RecordDamaged:
+            readable = await asyncio.to_thread(self.ledger.newest_readable, name)
+            if readable is None:
+                raise
+            record, damaged = readable, True
+        return (await self._environments([(record, damaged)]))[0]
 
     def show(self, name: str, number: int | None = None) -> Record:
         """The record of a revision, of the head where no number is given.
@@ -405,6 +450,31 @@ class Environments:
             for package in head.packages
         ]
 
+    async def search(self, query: str, *, limit: int = 20, wait: float = 0.0) -> Search:
+        """The packages that the query may name: exactly, as a beginning or a part, or but for a typo.
+
+        What this project's environments and the bundled bases have comes first. Waits up to `wait` seconds for lists
+        of names that are missing or old.
+
+        Raises:
+            InvalidInput: no name can be meant.
+            IndexUnreachable: no index answered, and nothing is known of any from before.
+        """
+        used = await asyncio.to_thread(self._names_in_use)
+        return await self._catalog_to_ask().search(query, limit=limit, wait=wait, known=used)
+
+    async def package(self, name: str, *, python: str | None = None) -> PackageInfo:
+        """A package and its versions, newest first, for this platform and a minor version of Python.
+
+        Raises:
+            InvalidInput: it is no name, or the Python is not supported.
+            NotFound: no index has it.
+            IndexUnreachable: nobody who answered has it, and somebody did not answer.
+        """
+        if python is not None and python not in PYTHONS:
+            raise InvalidInput(f"Python {python!r} is not supported; choose {', '.join(PYTHONS)}.")
+        return await self._catalog_to_ask().package(name, python=python or default_python())
+
     # Changes that need to know what there is; the others are made of their own classes
 
     def creating(
@@ -416,8 +486,12 @@ class Environments:
         description: str = "",
         python: str | None = None,
         kernel: bool = True,
+        constraints: Sequence[str] = (),
+        hashes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> changes.Create:
         """The change that makes an environment of these requirements, and of what a kernel needs unless told not to.
+
+        `constraints` and `hashes` are those of a requirements file.
 
         Raises:
             InvalidInput: one of the specifications is not one, or the Python is not supported.
@@ -429,7 +503,13 @@ class Environments:
             named = {requirements.parse(line).name for line in asked}
             asked = requirements.merge(asked, [each for each in KERNEL_REQUIREMENTS if each not in named])
         return changes.Create(
-            kind=kind, group=group, description=description, python=python or default_python(), requirements=asked
+            kind=kind,
+            group=group,
+            description=description,
+            python=python or default_python(),
+            requirements=asked,
+            constraints=tuple(constraints),
+            hashes=dict(hashes or {}),
         )
 
     def cloning(self, source: str, number: int | None = None, *, description: str | None = None) -> changes.Clone:
@@ -458,26 +538,28 @@ class Environments:
 
     # Changing
 
-    async def change(self, name: str, change: Change, *, by: Signature, report: Report = _quiet) -> Outcome:
+    async def change(
+        self, name: str, change: Change, *, by: Signature, report: Report = _quiet, follow: Log = _unread
+    ) -> Outcome:
         """Apply a change to an environment: resolved, built, committed, or nothing of it.
 
         Raises:
             EnvPanelError: nothing was changed.
         """
-        return await self._change(name, change, by, report)
+        return await self._change(name, change, by, report, follow)
 
-    async def preview(self, name: str, change: Change, *, report: Report = _quiet) -> Preview:
+    async def preview(self, name: str, change: Change, *, report: Report = _quiet, follow: Log = _unread) -> Preview:
         """Resolve a change and show what it would do; nothing is changed, and the plan can be applied.
 
         Raises:
             EnvPanelError: the change could not be made.
         """
         head = await asyncio.to_thread(self._open, name, change)
-        async with self._logged(name) as log:
+        async with self._logged(name, follow=follow) as log:
             plan = await self._plan(name, change, head, None, report, log)
             return await asyncio.to_thread(self._save, plan)
 
-    async def apply(self, plan_id: str, *, by: Signature, report: Report = _quiet) -> Outcome:
+    async def apply(self, plan_id: str, *, by: Signature, report: Report = _quiet, follow: Log = _unread) -> Outcome:
         """Commit a plan that was shown before: exactly its lock, or, where the head has moved, the very same diff.
 
         Raises:
@@ -486,9 +568,11 @@ class Environments:
             EnvPanelError: nothing was changed.
         """
         saved = await asyncio.to_thread(self._saved, plan_id)
-        return await self._change(saved.environment, saved.change, by, report, confirmed=saved)
+        return await self._change(saved.environment, saved.change, by, report, follow, confirmed=saved)
 
-    async def build(self, name: str, number: int | None = None, *, report: Report = _quiet) -> Prefix:
+    async def build(
+        self, name: str, number: int | None = None, *, report: Report = _quiet, follow: Log = _unread
+    ) -> Prefix:
         """The prefix of a revision, built where this machine has none.
 
         Raises:
@@ -498,13 +582,20 @@ class Environments:
         record = await asyncio.to_thread(self._settled, name, number)
         lock = await asyncio.to_thread(self.lock, record)
         parent = await asyncio.to_thread(self._before, record)
-        async with self._logged(name) as log:
+        async with self._logged(name, follow=follow) as log:
             return await self._builds.ensure(record.content_id, lock, parent=parent, report=report, log=log)
 
     # How
 
     async def _change(
-        self, name: str, change: Change, by: Signature, report: Report, *, confirmed: SavedPlan | None = None
+        self,
+        name: str,
+        change: Change,
+        by: Signature,
+        report: Report,
+        follow: Log,
+        *,
+        confirmed: SavedPlan | None = None,
     ) -> Outcome:
         started = time.monotonic()
         check_text(by.message, "message")
@@ -527,7 +618,10 @@ class Environments:
             message=by.message,
             record=secrets.token_hex(16),
         )
-        async with self._logged(name, attempt) as log, turn(self._cache / "locks" / f"{name}.lock", what, report):
+        async with (
+            self._logged(name, attempt, follow) as log,
+            turn(self._cache / "locks" / f"{name}.lock", what, report),
+        ):
             while True:
                 head = await asyncio.to_thread(self._open, name, change)
                 if seen is not None and head is not None and head.digest != seen.digest and not change.follows_head:
@@ -773,6 +867,17 @@ class Environments:
                         heads.append((readable, True))
         return heads
 
+    def _catalog_to_ask(self) -> Catalog:
+        if self._catalog is None:
+            raise IndexUnreachable("No package index is to be asked from here.")
+        return self._catalog
+
+    def _names_in_use(self) -> frozenset[str]:
+        if self._used is None or time.monotonic() - self._used[0] > _USED_FOR:
+            names = frozenset(package.name for record, _ in self._heads() for package in record.packages)
+            self._used = time.monotonic(), names
+        return self._used[1]
+
     def _names(self) -> list[str]:
         return sorted({*self.ledger.names(), *self._bundle.names()})
 
@@ -802,28 +907,27 @@ class Environments:
             hint=f"Did you mean {close[0]!r}?" if close else "envpanel list shows them.",
         )
 
-    async def _environment(self, record: Record, *, damaged: bool) -> Environment:
-        if damaged:
-            state = State.DAMAGED
-        elif record.archived:
-            state = State.ARCHIVED
+    async def refreshed(self, environments: Sequence[Environment]) -> list[Environment]:
+        """The same, with their states as they are now: others build and clean up on this machine, too."""
+        found = await self._found({item.python for item in environments})
+        return await asyncio.to_thread(lambda: [self._refreshed(item, found[item.python]) for item in environments])
+
+    async def _environments(self, heads: Sequence[tuple[Record, bool]]) -> list[Environment]:
+        """These as lists show them; with each record whether it is not the newest one, because that is damaged."""
+        return await self.refreshed([_listed(record, damaged=damaged) for record, damaged in heads])
+
+    async def _found(self, pythons: set[str]) -> dict[str, Interpreter | None]:
+        return {python: await self._builds.interpreter(python) for python in pythons}
+
+    def _refreshed(self, environment: Environment, interpreter: Interpreter | None) -> Environment:
+        if environment.record_damaged or environment.state is State.ARCHIVED:
+            return environment
+        prefix, building = self._builds.find_by(environment.content_id, environment.platform, interpreter)
+        if prefix is not None:
+            state = State.READY if prefix.is_whole else State.DAMAGED
         else:
-            prefix, building = await self._builds.find(record)
-            if prefix is not None:
-                state = State.READY if prefix.is_whole else State.DAMAGED
-            else:
-                state = State.BUILDING if building else State.NOT_BUILT
-        return Environment(
-            name=record.environment,
-            group=record.group,
-            kind=record.kind,
-            base=record.base,
-            description=record.description,
-            head=record.number,
-            python=record.python,
-            packages=len(record.packages),
-            state=state,
-        )
+            state = State.BUILDING if building else State.NOT_BUILT
+        return replace(environment, state=state)
 
     def _settled(self, name: str, number: int | None) -> Record:
         """The record of a revision; the first one of a bundled base is written where it is not there yet."""
@@ -864,15 +968,17 @@ class Environments:
             self._attempts.recover()
 
     @contextlib.asynccontextmanager
-    async def _logged(self, name: str, attempt: Attempt | None = None) -> AsyncIterator[BuildLog]:
-        """A log for what happens in the block.
+    async def _logged(
+        self, name: str, attempt: Attempt | None = None, follow: Log = _unread
+    ) -> AsyncIterator[BuildLog]:
+        """A log for what happens in the block, whose lines `follow` gets as they come.
 
         Where that fails, the error names the file, which stays; and the attempt is kept, if there is one.
         """
         limit = int(self._settings.limits.log_mib * 1024 * 1024)
         folder = self._cache / "logs"
         try:
-            opened = BuildLog(folder, name, limit)
+            opened = BuildLog(folder, name, limit, follow)
             note = Note.begin(opened.path, attempt) if attempt is not None else contextlib.nullcontext()
         except OSError as error:
             raise StoreError(f"{folder} could not be written: {error.strerror}.") from error
@@ -897,8 +1003,12 @@ class Environments:
             error.log = str(log.path)
         if attempt is None:
             return
-        state = AttemptState.CANCELLED if isinstance(error, Cancelled) else AttemptState.FAILED
-        ended = replace(attempt, state=state, ended=_now(), code=error.code, reason=error.message, hint=error.hint)
+        if self._closing and isinstance(error, Cancelled):
+            # With the reason that it has from the beginning.
+            ended = replace(attempt, state=AttemptState.INTERRUPTED, ended=_now())
+        else:
+            state = AttemptState.CANCELLED if isinstance(error, Cancelled) else AttemptState.FAILED
+            ended = replace(attempt, state=state, ended=_now(), code=error.code, reason=error.message, hint=error.hint)
         # On a full disk there may be no room for it, and what is to be told is why the change failed.
         with contextlib.suppress(StoreError):
             await _finished(asyncio.to_thread(self._attempts.keep, ended, log.text()))
@@ -922,3 +1032,23 @@ async def _finished(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _listed(record: Record, *, damaged: bool) -> Environment:
+    state = State.ARCHIVED if record.archived else State.NOT_BUILT
+    return Environment(
+        name=record.environment,
+        group=record.group,
+        kind=record.kind,
+        base=record.base,
+        description=record.description,
+        head=record.number,
+        author=record.author,
+        created=record.created,
+        python=record.python,
+        platform=record.platform,
+        packages=len(record.packages),
+        content_id=record.content_id,
+        state=State.DAMAGED if damaged else state,
+        record_damaged=damaged,
+    )

@@ -15,9 +15,12 @@ import click
 from envpanel.errors import EnvPanelError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
+    from envpanel.catalog.catalog import PackageInfo, Search
     from envpanel.history.attempts import Attempt
     from envpanel.history.index import HistoryEntry
     from envpanel.model.diff import Diff
@@ -35,6 +38,9 @@ _DONE = {
     "archive": "deleted; its history stays",
     "unarchive": "is back",
 }
+
+
+_FITS = {"wheel": "", "source": "source only", "no": "not for Python {python} here"}
 
 
 class Terminal:
@@ -65,6 +71,17 @@ class Terminal:
                 below = " · ".join(filter(None, [item.description, f"from {item.base}" if item.base else ""]))
                 if below:
                     self.out.print(Padding(f"[dim]{plain(below)}[/]", (0, 0, 0, 4), expand=False))
+
+    def kernelspecs(self, folder: Path, names: Mapping[str, str]) -> None:
+        """The kernelspecs of a home by name, as launchers show them, and how programs find them."""
+        table = _table("kernelspec", "shown as")
+        for name, shown in names.items():
+            table.add_row(plain(name), plain(shown))
+        if names:
+            self.out.print(table)
+            self.err.print(f"[dim]Programs find them with JUPYTER_PATH={plain(str(folder))}[/]", soft_wrap=True)
+        else:
+            self.err.print("There are no environments to start a kernel in; bases are there once they are built.")
 
     def history(self, name: str, entries: Sequence[HistoryEntry]) -> None:
         """The lines of the history."""
@@ -123,6 +140,40 @@ class Terminal:
             self.out.print(table)
         newest = len(found) - len(behind)
         self.out.print(f"{newest} of {len(found)} package{'' if len(found) == 1 else 's'} at the newest version.")
+
+    def search(self, found: Search) -> None:
+        """The names that a search has found, and what is to be known of it."""
+        table = _table("package", "index")
+        for match in found.matches:
+            table.add_row(*map(plain, (match.name, ", ".join(match.indexes) or "—")))
+        if found.matches:
+            self.out.print(table)
+        else:
+            self.err.print(f"No package has a name like {plain(found.query)!r}.", soft_wrap=True)
+        self.notes(found.notes)
+
+    def versions(self, found: PackageInfo, limit: int) -> None:
+        """A package, and its newest versions."""
+        self.out.print(f"[bold]{found.name}[/]" + (f"  {plain(found.summary)}" if found.summary else ""))
+        table = _table("version", "uploaded", "Python", "index", "")
+        for release in found.releases[:limit]:
+            marks = [_FITS[release.fits].format(python=found.python), "pre-release" if release.prerelease else ""]
+            if release.yanked:
+                marks.append(f"withdrawn: {release.yanked_reason}" if release.yanked_reason else "withdrawn")
+            marks.append("← newest" if release.version == found.newest else "")
+            uploaded = (release.uploaded or "—")[:10]
+            cells = (release.version, uploaded, release.requires_python or "", release.index)
+            table.add_row(*map(plain, (*cells, " · ".join(filter(None, marks)))))
+        self.out.print(table)
+        left = len(found.releases) - limit
+        if left > 0:
+            self.out.print(f"And {left} older version{'' if left == 1 else 's'}: --limit {len(found.releases)}")
+        self.notes(found.notes)
+
+    def notes(self, notes: Sequence[str]) -> None:
+        """What is to be known of an answer."""
+        for note in notes:
+            self.err.print(f"[dim]{plain(note)}[/]", soft_wrap=True)
 
     def record(self, record: Record) -> None:
         """A revision."""

@@ -19,9 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from live_server import LiveServer
 from uv import find_uv_bin
 
 from envpanel import __version__
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7, help="pairs of each comparison with uv")
     parser.add_argument("--pip-runs", type=int, default=1, help="runs of venv and pip, which take minutes; 0 for none")
     parser.add_argument("--revisions", type=int, default=10_000, help="length of the long history")
+    parser.add_argument("--environments", type=int, default=500, help="how many the server lists")
     parser.add_argument("--print", action="store_true", help="leave docs/benchmarks.md as it is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="envpanel-bench-") as folder:
@@ -86,6 +89,7 @@ def main() -> None:
             sizes[title] = medians
         parts.append(_growth(sizes))
         parts.append(_history_part(work / "history", options.revisions))
+        parts.append(_server_part(work / "server", options.environments))
     report = "\n".join(parts)
     print(report)
     if not options.print:
@@ -331,7 +335,60 @@ def _history_part(work: Path, revisions: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _first(ledger: Ledger) -> Record:
+# The server
+
+
+def _server_part(work: Path, environments: int) -> str:
+    """A real server on a project of so many environments, asked by one client over one connection."""
+    home = work / "project" / ".envpanel"
+    _say(f"writing {environments} environments of 300 packages")
+    ledger = Ledger(FolderStore(home))
+    record = _first(ledger, "environment-0")
+    for number in range(1, environments):
+        ledger.commit(replace(record, environment=f"environment-{number}", id=f"{number:032x}", digest=""))
+    for number in range(2, 101):
+        record = ledger.commit(replace(_after(record), id=f"{number + environments:032x}"))
+    server = LiveServer(work / "project", work / "private", {**os.environ, "ENVPANEL_CACHE": str(work / "cache")})
+    try:
+        started = time.perf_counter()
+        client = HTTPConnection("127.0.0.1", server.port)
+        first = _ask(client, server, "environments")
+        listing = first, _rate(lambda: _ask(client, server, "environments"))
+        history = _rate(lambda: _ask(client, server, "environments/environment-0/revisions?limit=50"))
+        nothing = _rate(lambda: _ask(client, server, ""))
+        print(f"({time.perf_counter() - started:.0f} s)", file=sys.stderr)
+    finally:
+        server.kill()
+    rows = (
+        (f"the list of {environments}, the first time", f"{listing[0] * 1000:.0f} ms"),
+        (f"the list of {environments}", f"{listing[1]:.0f} requests/s"),
+        ("a page of 50 revisions of 300 packages", f"{history:.0f} requests/s"),
+        ("what the server is (no work at all)", f"{nothing:.0f} requests/s"),
+    )
+    lines = ["\n## The server, asked by one client\n", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {what} | {value} |" for what, value in rows)]) + "\n"
+
+
+def _ask(client: HTTPConnection, server: LiveServer, path: str) -> float:
+    """Seconds until all of the answer is there."""
+    started = time.perf_counter()
+    client.request("GET", f"/envpanel/{path}".rstrip("/"), headers={"Authorization": f"token {server.token}"})
+    answer = client.getresponse()
+    answer.read()
+    assert answer.status == 200, answer.status
+    return time.perf_counter() - started
+
+
+def _rate(call: Callable[[], object], seconds: float = 5.0) -> float:
+    """Calls per second."""
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        call()
+        count += 1
+    return count / (time.perf_counter() - started)
+
+
+def _first(ledger: Ledger, name: str = "long") -> Record:
     packages = tuple(Package(name=f"package-{number}", version="1.0", since=1) for number in range(300))
     empty = diff((), ())
     digest = ledger.put_blob(b"lock")
@@ -341,7 +398,7 @@ def _first(ledger: Ledger) -> Record:
         id="0" * 32,
         number=1,
         parent=None,
-        environment="long",
+        environment=name,
         kind=Kind.CUSTOM,
         group=Group.MODEL_TRAINING,
         description="",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 from packaging.pylock import Pylock
 from project import Project
@@ -170,9 +172,14 @@ def test_list_shows_bases_and_custom_environments(churn: Project) -> None:
         "base": None,
         "description": "team A",
         "head": 1,
+        "author": found["churn"]["author"],
+        "created": found["churn"]["created"],
         "python": found["churn"]["python"],
+        "platform": found["churn"]["platform"],
         "packages": 1,
+        "content_id": found["churn"]["content_id"],
         "state": "ready",
+        "record_damaged": False,
     }
     assert found["python-feature-pipeline"]["kind"] == "base"
     assert found["python-feature-pipeline"]["state"] == "not-built"
@@ -682,6 +689,98 @@ def test_run_gives_the_exit_code_and_the_variables(churn: Project) -> None:
     assert churn.run("run", "churn", "--").code == 2
 
 
+def test_run_says_how_to_install_and_changes_nothing(churn: Project) -> None:
+    answer = churn.run("run", "churn", "--", "pip", "install", "tool")
+    assert answer.code == 1
+    assert "pip changes nothing in churn" in answer.err
+    assert "envpanel install churn tool in a terminal" in answer.err
+    assert "alpha" in churn.run("run", "churn", "--", "pip", "list").out
+    assert churn.ok("verify", "churn") == {"checked": 1, "problems": []}
+
+
+def test_a_running_command_keeps_its_prefix(churn: Project) -> None:
+    from envpanel.prefixes.leases import is_held
+
+    prefix = Path(churn.ok("path", "churn")["path"])
+    process = churn.start("run", "churn", "--", "sh", "-c", "echo running; exec sleep 60")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        assert is_held(prefix.parent / "READY-1.json")
+    finally:
+        process.kill()
+        process.communicate()
+    assert not is_held(prefix.parent / "READY-1.json")
+
+
+# Kernels
+
+
+def _kernelspecs(project: Project) -> set[str]:
+    """Those in the cache, which need no server."""
+    folder = project.home / "cache" / "kernels"
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def test_kernelspecs_follow_what_there_is(churn: Project) -> None:
+    assert _kernelspecs(churn) == {"envpanel.churn"}
+    churn.ok("clone", "churn", "other")
+    assert _kernelspecs(churn) == {"envpanel.churn", "envpanel.other"}
+    churn.ok("delete", "churn")
+    assert _kernelspecs(churn) == {"envpanel.other"}
+    churn.ok("apply", churn.ok("unarchive", "churn", "--dry-run")["id"])
+    assert _kernelspecs(churn) == {"envpanel.churn", "envpanel.other"}
+
+
+def test_a_base_has_a_kernelspec_once_it_is_built(project: Project) -> None:
+    project.ok("create", "ours", "--group", "feature-engineering", "--base", "--no-kernel", "alpha")
+    _remove(project.home / "cache")
+    assert project.ok("kernelspec", "list") == {"path": str(project.home / "cache"), "kernelspecs": []}
+    project.ok("build", "ours")
+    assert _kernelspecs(project) == {"envpanel.ours"}
+    _remove(project.home / "cache")
+    project.ok("clone", "ours", "mine")
+    assert _kernelspecs(project) == {"envpanel.ours", "envpanel.mine"}
+
+
+def test_a_listing_mends_the_kernelspecs_of_the_cache(churn: Project) -> None:
+    folder = churn.home / "cache" / "kernels"
+    (folder / "envpanel.churn").rename(folder / "envpanel.gone")
+    shown = churn.ok("kernelspec", "list")
+    assert shown["kernelspecs"] == [{"name": "envpanel.churn", "display_name": "churn · FEATURE ENGINEERING"}]
+    assert _kernelspecs(churn) == {"envpanel.churn"}
+    answer = churn.run("kernelspec", "list")
+    assert "envpanel.churn" in answer.out
+    assert f"JUPYTER_PATH={churn.home / 'cache'}" in answer.err
+
+
+def test_a_change_is_done_though_its_kernelspec_cannot_be_written(churn: Project) -> None:
+    _remove(churn.home / "cache" / "kernels")
+    (churn.home / "cache" / "kernels").write_text("in the way")
+    assert churn.ok("describe", "churn", "of team B")["number"] == 2
+
+
+@pytest.mark.parametrize("user", [True, False], ids=["of the user", "of another prefix"])
+def test_a_kernelspec_is_put_into_a_jupyter_and_taken_out(churn: Project, tmp_path: Path, user: bool) -> None:
+    churn.env["JUPYTER_DATA_DIR"] = str(tmp_path / "data")
+    where = ["--user"] if user else ["--prefix", str(tmp_path / "prefix")]
+    folder = tmp_path / "data" / "kernels" if user else tmp_path / "prefix" / "share" / "jupyter" / "kernels"
+    for target, name in [("churn", "envpanel.churn"), ("churn@1", "envpanel.churn.r1")]:
+        assert churn.ok("kernelspec", "install", target, *where) == {"path": str(folder / name)}
+        content = json.loads((folder / name / "kernel.json").read_text())
+        assert content["argv"][-5:] == ["--home", str(churn.home), target, "-f", "{connection_file}"]
+    churn.ok("delete", "churn")
+    churn.ok("kernelspec", "uninstall", "churn@1", *where)
+    assert [path.name for path in folder.iterdir()] == ["envpanel.churn"]
+    assert churn.refused("kernelspec", "uninstall", "churn@1", *where)["code"] == "not-found"
+
+
+def test_a_kernelspec_of_what_is_not_there_is_refused(churn: Project, tmp_path: Path) -> None:
+    for target in ("chrun", "churn@9"):
+        assert churn.refused("kernelspec", "install", target, "--prefix", str(tmp_path))["code"] == "not-found"
+    assert churn.run("kernelspec", "install", "churn", "--user", "--prefix", str(tmp_path)).code == 2
+
+
 def test_build_makes_what_is_missing_and_path_says_where(churn: Project) -> None:
     first = churn.ok("path", "churn")
     churn.run("run", "churn", "--", "sh", "-c", "true")
@@ -778,8 +877,145 @@ def test_a_missing_yaml_copy_or_left_over_directory_is_no_problem(churn: Project
     assert churn.ok("create", "half-made", "--group", "model-training", "--no-kernel")["number"] == 1
 
 
+# Requirements files
+
+
+def test_a_requirements_file_is_installed_as_its_lines_would_be(churn: Project) -> None:
+    (churn.folder / "reqs").mkdir()
+    (churn.folder / "reqs" / "base.txt").write_text("Tool==1.0  # the tool\n")
+    (churn.folder / "requirements.txt").write_text("\ufeff-r reqs/base.txt\nbeta \\\n  <2; python_version >= '3.8'\n")
+    record = churn.ok("install", "churn", "-r", "requirements.txt", "gamma")
+    assert record["arguments"]["requirements"] == ["tool==1.0", 'beta<2; python_version >= "3.8"', "gamma"]
+    assert churn.versions("churn")["beta"] == "1.0"
+    again = churn.run("install", "churn", "-r", "requirements.txt", "-r", "reqs/base.txt")
+    assert (again.code, again.out) == (0, "Nothing to change: churn@2 is just that already.\n")
+
+
+def test_an_environment_is_made_of_a_requirements_file(project: Project) -> None:
+    (project.folder / "requirements.txt").write_text("alpha<2\n")
+    below = project.folder / "notebooks"
+    below.mkdir()
+    arguments = ("create", "churn", "--group", "model-training", "--no-kernel", "-r", "requirements.txt", "tool")
+    assert project.ok(*arguments)["requirements"] == ["alpha<2", "tool"]
+    (below / "more.txt").write_text("-r ../requirements.txt\nbeta\n")
+    inner = Project(folder=below, house=project.house, env={"ENVPANEL_CACHE": project.variables["ENVPANEL_CACHE"]})
+    assert inner.ok("install", "churn", "-r", "more.txt", "--dry-run")["plan"]["installed"][0]["name"] == "beta"
+
+
+def test_lines_that_are_not_taken_are_named_and_nothing_is_made(project: Project) -> None:
+    (project.folder.parent / "outside.txt").write_text("alpha\n")
+    text = "alpha\n-e .\n--index-url https://ana:s3cret@host/simple\n-r ../outside.txt\n"
+    (project.folder / "requirements.txt").write_text(text)
+    arguments = ("create", "churn", "--group", "model-training", "-r", "requirements.txt")
+    error = project.refused(*arguments)
+    assert error["code"] == "invalid-input"
+    assert [problem["line"] for problem in error["problems"]] == [2, 3, 4]
+    assert "outside of the project's folder" in error["problems"][2]["message"]
+    answer = project.run(*arguments)
+    assert answer.code == 1
+    assert "requirements.txt line 2 ('-e …')" in answer.err
+    assert "s3cret" not in answer.err + str(error)
+    assert not project.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("# nothing\n", (), "asks for no package"),
+        ("alpha<2\n", ("alpha>=2",), "in two ways"),
+        ("alpha<2\n", ("./alpha",), "is not a package specification"),
+        (None, (), "requirements.txt does not exist"),
+    ],
+)
+def test_a_requirements_file_that_makes_no_sense_is_refused(
+    churn: Project, text: str | None, arguments: tuple[str, ...], said: str
+) -> None:
+    if text is not None:
+        (churn.folder / "requirements.txt").write_text(text)
+    error = churn.refused("install", "churn", "-r", "requirements.txt", *arguments)
+    assert said in error["message"]
+    assert len(churn.ok("history", "churn")) == 1
+
+
+def test_constraints_bound_what_comes_with_a_change_and_are_kept_in_its_record(churn: Project) -> None:
+    (churn.folder / "limits.txt").write_text("beta<3,!=2.0\nlib-a<2\n")
+    (churn.folder / "requirements.txt").write_text("-c limits.txt\nalpha\ngamma\n")
+    record = churn.ok("install", "churn", "-r", "requirements.txt")
+    assert record["arguments"]["constraints"] == ["beta!=2.0,<3", "lib-a<2"]
+    assert record["requirements"] == ["alpha", "gamma"]
+    assert churn.versions("churn")["beta"] == "1.0"
+    assert "lib-a" not in churn.versions("churn")
+    (churn.folder / "limits.txt").write_text("alpha==2.0\ngamma==1.0\n")
+    error = churn.refused("install", "churn", "-r", "requirements.txt")
+    assert error["code"] == "unsatisfiable"
+    assert churn.ok("install", "churn", "tool")["arguments"] == {"requirements": ["tool"]}
+
+
+def test_a_plan_keeps_constraints_and_hashes(churn: Project) -> None:
+    sha256 = _sha256(churn, "tool-1.0-py3-none-any.whl")
+    (churn.folder / "limits.txt").write_text("lib-b<2\n")
+    (churn.folder / "requirements.txt").write_text(f"-c limits.txt\nlib-b\ntool==1.0 --hash=sha256:{sha256}\n")
+    plan = churn.ok("install", "churn", "-r", "requirements.txt", "--dry-run")
+    record = churn.ok("apply", plan["id"])
+    assert record["arguments"]["hashes"] == {"tool": [sha256]}
+    assert churn.versions("churn")["lib-b"] == "1.0"
+
+
+def test_a_file_that_no_hash_names_is_refused(churn: Project) -> None:
+    (churn.folder / "requirements.txt").write_text(f"tool==1.0 --hash=sha256:{'0' * 64}\n")
+    error = churn.refused("install", "churn", "-r", "requirements.txt")
+    assert error["message"].startswith("tool 1.0 (tool-1.0-py3-none-any.whl) has a sha256 that")
+    assert len(churn.ok("history", "churn")) == 1
+    arguments = ("create", "new", "--group", "model-training", "--no-kernel", "-r", "requirements.txt")
+    assert churn.refused(*arguments)["code"] == "refused"
+
+
+def _sha256(project: Project, file: str) -> str:
+    return hashlib.sha256((project.house.find_links / file).read_bytes()).hexdigest()
+
+
+# Packages
+
+
+def test_packages_are_searched_and_those_in_use_come_first(churn: Project) -> None:
+    found = churn.ok("search", "alhpa")
+    assert [match["name"] for match in found["matches"]] == ["alpha"]
+    assert (found["complete"], found["unreachable"], found["notes"]) == (True, [], [])
+    assert [match["name"] for match in churn.ok("search", "lib", "--limit", "2")["matches"]] == ["lib-a", "lib-b"]
+    assert churn.ok("search", "chain")["matches"][0]["name"] == "chain-0"
+    churn.ok("install", "churn", "chain-20")
+    assert churn.ok("search", "chain")["matches"][0]["name"] == "chain-20"
+    answer = churn.run("search", "ha")
+    assert answer.code == 0
+    assert re.search(r"^alpha +", answer.out, re.MULTILINE)
+    nothing = churn.run("search", "zzzzzz")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "No package has a name like 'zzzzzz'." in nothing.err
+
+
+def test_versions_of_a_package_are_listed_newest_first(churn: Project) -> None:
+    found = churn.ok("versions", "Beta")
+    assert [release["version"] for release in found["releases"]] == ["3.0", "2.0", "1.0"]
+    assert (found["newest"], found["summary"]) == ("2.0", "The beta of the tests")
+    answer = churn.run("versions", "beta", "--limit", "2")
+    assert "withdrawn: broken" in answer.out
+    assert "And 1 older version: --limit 3" in answer.out
+    assert churn.refused("versions", "alhpa")["code"] == "not-found"
+    assert churn.refused("versions", "alpha", "--python", "2.7")["code"] == "invalid-input"
+    assert churn.refused("search", "a/b")["code"] == "invalid-input"
+
+
+def test_an_index_that_does_not_answer_gets_a_sentence(project: Project) -> None:
+    project.env["UV_DEFAULT_INDEX"] = "corp=http://127.0.0.1:9/simple/"
+    error = project.refused("search", "numpy")
+    assert error["code"] == "index-unreachable"
+    assert error["message"].startswith("The package index corp could not be reached: ")
+    assert not project.home.exists()
+
+
 def test_every_command_has_an_example_and_takes_home_and_json(project: Project) -> None:
-    for name, command in cli.commands.items():
+    groups = [command for command in cli.commands.values() if isinstance(command, click.Group)]
+    for name, command in [item for group in (cli, *groups) for item in group.commands.items()]:
         options = {option for parameter in command.params for option in parameter.opts}
         assert {"--home", "--json"} <= options, name
         assert "Examples:" in (command.epilog or ""), name

@@ -89,7 +89,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_only_one_module_starts_programs() -> None:
-    """`process` is the door; `cli` replaces itself by the command of `envpanel run`, which is no child."""
+    """`process` is the door. `kernels` replace their process by what they start, which is no child of it, or have
+    Jupyter start it."""
     doors = {
         name
         for name, path in _modules().items()

@@ -20,11 +20,15 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to resolve. Pins of `preferred` stay where the requirements allow it, save for the names in `upgrade`
-    (all names where it is None)."""
+    """What to resolve, in versions that the `constraints` allow.
+
+    Pins of `preferred` stay where the requirements allow it, save for the names in `upgrade` (all names where it is
+    None).
+    """
 
     requirements: tuple[str, ...]
     python: str
+    constraints: tuple[str, ...] = ()
     preferred: Lock | None = None
     upgrade: frozenset[str] | None = frozenset()
 

@@ -246,6 +246,7 @@ class UvEngine:
                     interpreter,
                     request.python,
                     options,
+                    constraints=request.constraints,
                     metadata=told.values(),
                     log=log,
                 )
@@ -275,7 +276,14 @@ class UvEngine:
         with _scratch() as scratch:
             try:
                 options = ["--no-deps", "--only-binary", ":all:"]
-                await self.compile(asked or [name], scratch / "pylock.toml", interpreter, request.python, options)
+                await self.compile(
+                    asked or [name],
+                    scratch / "pylock.toml",
+                    interpreter,
+                    request.python,
+                    options,
+                    constraints=request.constraints,
+                )
             except Unsatisfiable:
                 return False
         return True
@@ -288,6 +296,7 @@ class UvEngine:
         python: str,
         options: Sequence[str] = (),
         *,
+        constraints: Sequence[str] = (),
         hashes: bool = True,
         metadata: Collection[Metadata] = (),
         pass_fds: tuple[int, ...] = (),
@@ -306,6 +315,10 @@ class UvEngine:
         argv: list[str | Path] = ["pip", "compile", source.name, "-o", output.name, "--no-header"]
         argv += ["--python", interpreter.path, "--python-version", python]
         argv += [*(["--generate-hashes"] if hashes else []), *options]
+        if constraints:
+            bounds = output.with_name("constraints.txt")
+            bounds.write_text("".join(f"{requirements.normalise(line)}\n" for line in constraints))
+            argv += ["--constraints", bounds.name]
         if metadata:
             told = output.with_name("uv.toml")
             told.write_text(tomli_w.dumps({"dependency-metadata": list(metadata)}))
@@ -384,7 +397,9 @@ class UvEngine:
         with _scratch() as scratch:
             output = scratch / "pylock.toml"
             try:
-                await self.compile(lines, output, interpreter, request.python, ["--no-deps"])
+                await self.compile(
+                    lines, output, interpreter, request.python, ["--no-deps"], constraints=request.constraints
+                )
             except (EngineFailed, Unsatisfiable):
                 return []
             newest = [_chosen(table, target) for table in _applicable(output, target)]

@@ -8,7 +8,7 @@ otherwise starts again from the new head. Nothing else is needed for safety; loc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from envpanel.errors import FormatTooNew, KeyExists, KeyMissing, NotFound, RecordDamaged, StoreError
@@ -47,17 +47,22 @@ class Ledger:
             NotFound: there is none.
             RecordDamaged: it does not hold what its digest says.
         """
-        if not is_name(name):
+        number = self.last_number(name)
+        if number == 0:
             raise NotFound(f"There is no environment {name[:80]!r} in this project.")
+        return self.get(name, number)
+
+    def last_number(self, name: str) -> int:
+        """The number of the newest record, which may be damaged; 0 where there is none."""
+        if not is_name(name):
+            return 0
         # A hint may be lost or wrong, and a listing may be late: each is only where probing starts.
         number = self._hint(name)
         if not (number and self._exists(name, number)):
             number = max(self._numbers(name), default=0)
         while self._exists(name, number + 1):
             number += 1
-        if number == 0:
-            raise NotFound(f"There is no environment {name!r} in this project.")
-        return self.get(name, number)
+        return number
 
     def get(self, name: str, number: int) -> Record:
         """The record of a revision.
@@ -227,6 +232,10 @@ class Ledger:
                 except (KeyMissing, RecordDamaged):
                     wrong.append(role)
         return wrong
+
+    def hints(self) -> Mapping[str, str]:
+        """For each environment that was written to a text that is another one after a commit; hints may be lost."""
+        return self.store.versions("live/heads")
 
     def put_aside(self, name: str, number: int) -> bool:
         """Move a damaged record that is the newest one into `quarantine/`: the one before is the head then.

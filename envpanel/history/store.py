@@ -14,7 +14,7 @@ import re
 import stat
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -95,6 +95,13 @@ class Store(Protocol):
         """
 
     @abstractmethod
+    def versions(self, folder: str) -> Mapping[str, str]:
+        """What is directly in the folder and no folder itself: for each name a text that is another one after a write.
+
+        By one listing, however many there are; what is stored is not read.
+        """
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Nothing is under the key afterwards, as perhaps before."""
 
@@ -166,6 +173,16 @@ class FolderStore(Store):
                     return []
                 raise
 
+    def versions(self, folder: str) -> Mapping[str, str]:
+        parts = _folder_parts(folder)
+        with _sentences("list", self.root.joinpath(*parts)):
+            try:
+                return _again(lambda: self._versions(parts), errno.ESTALE)
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return {}
+                raise
+
     def delete(self, key: str) -> None:
         folder, name = _split(key)
         with _sentences("delete", self.root / key):
@@ -203,6 +220,17 @@ class FolderStore(Store):
                 for entry in entries
                 if _is_part(entry.name)
             )
+
+    def _versions(self, folder: tuple[str, ...]) -> Mapping[str, str]:
+        found = {}
+        with self._opened(folder) as directory, os.scandir(directory) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode) and _is_part(entry.name):
+                        # A write makes a new file and gives it the name.
+                        found[entry.name] = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
+        return found
 
     # Folders
 
@@ -405,6 +433,19 @@ class ObjectStore(Store):
         start = f"{prefix}/" if prefix else ""
         names = (path.removeprefix(start) for path in paths if path.startswith(start))
         return sorted(name for name in names if _is_part(name.removesuffix("/")))
+
+    def versions(self, folder: str) -> Mapping[str, str]:
+        import obstore
+
+        prefix = "/".join(_folder_parts(folder))
+        with self._sentences("list", prefix):
+            found = obstore.list_with_delimiter(self._store, prefix or None)
+        names = {entry["path"].removeprefix(f"{prefix}/" if prefix else ""): entry for entry in found["objects"]}
+        return {
+            name: f"{entry['e_tag']}-{entry['last_modified'].isoformat()}-{entry['size']}"
+            for name, entry in names.items()
+            if _is_part(name)
+        }
 
     def delete(self, key: str) -> None:
         import obstore

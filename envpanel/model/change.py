@@ -8,7 +8,8 @@ was decided in view of one revision would silently undo what came after it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 from packaging.utils import canonicalize_name
@@ -36,13 +37,14 @@ class Change(ABC):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What was asked for, as JSON values, for the record."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """What was asked for, as JSON values, for the record; bounds where there were any."""
+        bounds = ("constraints", "hashes")
+        return {key: _plain(value) for key, value in asdict(self).items() if value or key not in bounds}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Create(Change):
-    """A new environment of these requirements."""
+    """A new environment of these requirements; `constraints` and `hashes` as in `Install`."""
 
     operation = "create"
     resolves = True
@@ -51,6 +53,8 @@ class Create(Change):
     description: str
     python: str
     requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def apply(self, definition: Definition | None = None) -> Definition:
         """Starts from nothing: `definition` is not looked at."""
@@ -78,12 +82,18 @@ class Clone(Change):
 
 @dataclass(frozen=True, kw_only=True)
 class Install(Change):
-    """Ask for packages; a requirement of the same name and marker is replaced."""
+    """Ask for packages; a requirement of the same name and marker is replaced.
+
+    What a requirements file says besides holds for this change alone: `constraints` bound the versions of whatever
+    comes with it, `hashes` are, for a name, the sha256 of which its file has to have one.
+    """
 
     operation = "install"
     follows_head = True
     resolves = True
     requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, *specs: str) -> Install:
@@ -221,4 +231,6 @@ def _alive(definition: Definition) -> None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
     return list(value) if isinstance(value, tuple) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,9 @@ class Around(Store):
 
     def list(self, folder: str) -> Sequence[str]:
         return self.inner.list(folder)
+
+    def versions(self, folder: str) -> Mapping[str, str]:
+        return self.inner.versions(folder)
 
     def delete(self, key: str) -> None:
         self.inner.delete(key)

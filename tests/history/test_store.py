@@ -108,6 +108,20 @@ def test_nothing_is_below_a_key(store: Store) -> None:
     assert store.get(KEY) == b"one"
 
 
+def test_versions_tell_by_one_listing_what_was_written_again(store: Store) -> None:
+    assert dict(store.versions("live/heads")) == {}
+    for name in ("a", "b"):
+        store.put(f"live/heads/{name}", b"1")
+    store.put("live/heads/inner/c", b"1")
+    before = store.versions("live/heads")
+    assert sorted(before) == ["a", "b"]
+    assert store.versions("live/heads") == before
+    # The same size, and perhaps within the resolution of a clock.
+    store.put("live/heads/b", b"2")
+    after = store.versions("live/heads")
+    assert [name for name in after if after[name] != before[name]] == ["b"]
+
+
 def test_list_gives_sorted_direct_children_and_marks_folders(store: Store) -> None:
     for key in ("b", "a/2", "a/10", "a/b/c/d", "a.txt", "ab/x"):
         store.create(key, b"")

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from envpanel.prefixes.leases import hold
+from envpanel.prefixes.leases import hold, is_held
 from envpanel.prefixes.prefix import Prefix, Prefixes
 
 LAUNCHER = """
@@ -24,7 +25,7 @@ LAUNCHER = """
     from envpanel.prefixes.prefix import Prefixes
 
     prefix = Prefixes(Path(sys.argv[1])).find("key")
-    hold(prefix)
+    os.set_inheritable(hold(prefix), True)
     os.execvp(sys.argv[2], sys.argv[2:])
 """
 SAYS = "print('running', flush=True); "
@@ -45,14 +46,7 @@ def prefix(tmp_path: Path) -> Prefix:
 
 def is_leased(prefix: Prefix) -> bool:
     """Whether somebody who would remove the prefix has to leave it alone."""
-    descriptor = os.open(prefix.ready, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_held(prefix.ready)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -159,3 +153,44 @@ def test_a_lease_needs_no_right_to_write(prefix: Prefix) -> None:
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     os.close(descriptor)
     assert flags & os.O_ACCMODE == os.O_RDONLY
+
+
+def test_children_get_a_lease_only_where_it_is_handed_on(prefix: Prefix) -> None:
+    descriptor = hold(prefix)
+    child = subprocess.Popen([sys.executable, "-c", SAYS + "input()"], stdin=subprocess.PIPE, close_fds=False)
+    os.close(descriptor)
+    assert not is_leased(prefix)
+    child.kill()
+    child.communicate()
+
+
+def test_looking_whether_it_is_held_holds_nothing(prefix: Prefix) -> None:
+    assert not is_held(prefix.ready)
+    descriptor = os.open(prefix.ready, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+    assert not is_held(prefix.ready.with_name("READY-9.json"))
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "removed and built again"])
+def test_who_waits_for_a_removal_does_not_lease_what_is_gone(prefix: Prefix, replaced: bool) -> None:
+    remover = os.open(prefix.ready, os.O_RDONLY)
+    fcntl.flock(remover, fcntl.LOCK_EX)
+    outcome: list[object] = []
+
+    def lease() -> None:
+        try:
+            outcome.append(hold(prefix))
+        except FileNotFoundError as error:
+            outcome.append(error)
+
+    waiting = threading.Thread(target=lease)
+    waiting.start()
+    waiting.join(0.2)
+    assert outcome == []
+    prefix.ready.unlink()
+    if replaced:
+        prefix.ready.write_text("another one")
+    os.close(remover)
+    waiting.join(10)
+    assert isinstance(outcome[0], FileNotFoundError)

@@ -23,9 +23,9 @@ from odd_index import JSON, OddIndex, Reply
 from uv import find_uv_bin
 from wheelhouse import HttpIndex, Wheelhouse, standard
 
-from envpanel.engines import simple_index
-from envpanel.engines.index_pages import Answer, File, files_of, names_of, plain, summary_of
-from envpanel.engines.indexes import Indexes, PackageIndex
+from envpanel.catalog import simple_index
+from envpanel.catalog.index_pages import Answer, File, files_of, names_of, plain, summary_of
+from envpanel.catalog.indexes import Indexes, PackageIndex
 from envpanel.errors import EnvPanelError, IndexUnreachable, InvalidSettings
 from envpanel.settings import Index, Settings
 
