@@ -159,10 +159,10 @@ class EnvPanelProvisioner(LocalProvisioner):
             # Jupyter takes ports from here on, so that a build before it may take its time.
             kwargs = await super().pre_launch(**kwargs)
             variables = {**kwargs["env"], **launches.variables(self.kernel_id)}
-        except EnvPanelError as error:
-            raise KernelRefused(error) from error
-        except BaseException:
+        except BaseException as error:
             self._close()
+            if isinstance(error, EnvPanelError):
+                raise KernelRefused(error) from error
             raise
         self._ended_on_demand = False
         kwargs["cmd"] = ready.kernel(_behind_target(kwargs["cmd"]))

@@ -156,7 +156,10 @@ async def _prefix(environments: Environments, record: Record, report: Report, fo
     prefix = await environments.prefix(record)
     if prefix is not None and not await asyncio.to_thread(_holds_its_packages, prefix, record):
         report(Progress(phase="repairing", detail=str(record.ref)))
-        await environments.verify(record.environment, record.number, repair=True, report=report)
+        result = await environments.verify(record.environment, record.number, repair=True, report=report)
+        if result.problems:
+            # Without an index, or without the right to write. What is there is better than nothing.
+            report(Progress(phase="damaged", detail=result.problems[0].message))
         prefix = await environments.prefix(record)
     if prefix is None:
         prefix = await environments.build(record.environment, record.number, report=report, follow=follow)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from envpanel.errors import EnvPanelError
-from envpanel.kernels.specs import SpecFolder, absolute, variables, wanted
+from envpanel.kernels.specs import SpecFolder, absolute, in_cache, variables, wanted
 from envpanel.server.project import Project
 
 
@@ -19,6 +19,7 @@ class ServerKernelspecs:
 
     def __init__(self, project: Project, folder: Path, environ: Mapping[str, str]) -> None:
         self._project = project
+        self._environ = environ
         self._specs = SpecFolder(
             path=folder, home=absolute(project.where), provisioner=True, variables=variables(environ)
         )
@@ -36,6 +37,10 @@ class ServerKernelspecs:
             with contextlib.suppress(OSError, EnvPanelError):
                 specs = wanted(await self._project.overview())
                 await asyncio.to_thread(self._specs.synchronise, specs)
+                # For those without a server; what pins a revision there is somebody's own.
+                environments = await self._project.environments()
+                headless = in_cache(environments.cache, self._project.where, self._environ)
+                await asyncio.to_thread(headless.synchronise, specs)
             await self._project.moved.wait()
 
     def remove(self) -> None:

@@ -31,11 +31,17 @@ async def until(fetch: Any, wanted: Callable[[dict[str, str]], bool], seconds: f
     return found
 
 
-async def test_a_custom_environment_is_there_at_once_and_gone_when_deleted(api: Api, jp_fetch: Any) -> None:
+async def test_a_custom_environment_is_there_at_once_and_gone_when_deleted(
+    api: Api, jp_fetch: Any, jp_root_dir: Path
+) -> None:
     assert await listed(jp_fetch) == {}
     await api.change("churn", create("alpha"))
     found = await until(jp_fetch, bool)
     assert found == {"envpanel.churn": "churn · MODEL TRAINING"}
+    headless = jp_root_dir / ".envpanel" / "cache" / "kernels" / "envpanel.churn" / "kernel.json"
+    async with asyncio.timeout(5):
+        while not headless.exists():
+            await asyncio.sleep(0.05)
     await api.ask("POST", CHANGES, {"change": {"operation": "archive"}})
     await until(jp_fetch, lambda found: not found)
     await api.ask("POST", CHANGES, {"change": {"operation": "unarchive"}})

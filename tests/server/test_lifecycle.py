@@ -139,3 +139,36 @@ def test_settings_that_cannot_be_meant_are_told_and_the_server_goes_on(
     assert server.ask("GET", "api/contents")[0] == 200
     (project.home / "settings.yaml").write_text("")
     assert server.ask("GET", "envpanel/environments")[0] == 200
+
+
+def test_two_servers_on_one_home_see_each_others_changes_within_two_seconds(
+    project: Project, tmp_path: Path, start: Start
+) -> None:
+    project.ok("create", "churn", "--group", "model-training", "alpha", "--no-kernel")
+    one = start()
+    other = LiveServer(project.folder, tmp_path / "other", project.variables)
+    try:
+        for server in (one, other):
+            assert server.ask("GET", "envpanel/environments")[0] == 200
+        _, build = one.ask("POST", "envpanel/environments/churn/changes", install("beta"))
+        while build.get("state") == "running":
+            _, build = one.ask("GET", f"envpanel/builds/{build['id']}")
+        done = time.monotonic()
+        while heads(other)["churn"] != 2:
+            assert time.monotonic() - done < 2
+            time.sleep(0.05)
+        code, outcome = other.ask("POST", "envpanel/environments/copy/changes", {"change": CLONE})
+        assert code == 201, outcome
+        done = time.monotonic()
+        while "copy" not in heads(one):
+            assert time.monotonic() - done < 2
+            time.sleep(0.05)
+    finally:
+        other.kill()
+
+
+CLONE = {"operation": "clone", "source": "churn"}
+
+
+def heads(server: LiveServer) -> dict[str, int]:
+    return {item["name"]: item["head"] for item in server.ask("GET", "envpanel/environments")[1]["environments"]}
