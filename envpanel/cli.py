@@ -204,11 +204,15 @@ def cli(ctx: click.Context) -> None:
 # Looking
 
 
-@_command("list", examples="envpanel list\nenvpanel list --all --json")
+@_command("list", examples='envpanel list\nenvpanel list --all --json\nenvpanel list --package "numpy<2"')
 @click.option("--all", "archived", is_flag=True, help="Deleted ones, too.")
-def list_(session: Session, archived: bool) -> None:
+@click.option("--package", metavar="SPEC", help="Only those that have this package, such as numpy or 'numpy<2'.")
+def list_(session: Session, archived: bool, package: str | None) -> None:
     """All environments, by what they are for."""
     environments = _run(session.environments.overview(archived=archived))
+    if package is not None:
+        versions = session.environments.having(package, environments)
+        environments = [item for item in environments if item.name in versions]
     if session.json:
         session.print_json(environments)
         return

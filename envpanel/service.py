@@ -194,6 +194,7 @@ class Environments:
         self._attempts = Attempts(self.ledger, cache / "logs")
         self._bases_are_up = False
         self._closing = False
+        self._versions: dict[str, Mapping[str, str]] = {}
         self._planner = Planner(engine, interpreters)
         self._builds = Builds(
             ledger=self.ledger,
@@ -225,6 +226,30 @@ class Environments:
         found = await self._environments(heads)
         groups = list(Group)
         return sorted(found, key=lambda item: (groups.index(item.group), item.kind, item.name))
+
+    def having(self, spec: str, environments: Sequence[Environment]) -> dict[str, str]:
+        """Those of the environments whose head has this package in a version that `spec` (`numpy`, `numpy<2`) allows:
+        the version by the name of the environment.
+
+        Raises:
+            InvalidRequirement: it names no package.
+        """
+        wanted = requirements.parse(spec)
+        found = {}
+        for item in environments:
+            version = self._versions_of(item).get(wanted.name)
+            if version is not None and wanted.specifier.contains(version, prereleases=True):
+                found[item.name] = version
+        return found
+
+    def _versions_of(self, environment: Environment) -> Mapping[str, str]:
+        """Version by name, kept by content: to read the records of hundreds of heads takes a second."""
+        known = self._versions.get(environment.content_id)
+        if known is None:
+            with contextlib.suppress(NotFound, RecordDamaged):
+                record = self.show(environment.name, environment.head)
+                known = self._versions[environment.content_id] = {each.name: each.version for each in record.packages}
+        return known or {}
 
     async def environment(self, name: str) -> Environment:
         """One environment, as `overview` shows it, archived or not.

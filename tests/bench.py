@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import multiprocessing
 import os
 import platform
@@ -23,6 +24,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from live_server import LiveServer
 from uv import find_uv_bin
 
@@ -31,6 +34,8 @@ from envpanel.history.index import Index
 from envpanel.history.ledger import Ledger
 from envpanel.history.store import FolderStore
 from envpanel.home import open_environments, prepare
+from envpanel.kernels.provisioner import HomeLaunches, register
+from envpanel.kernels.specs import Spec, SpecFolder
 from envpanel.model.change import Describe, Install
 from envpanel.model.diff import diff
 from envpanel.model.lock import Lock
@@ -151,6 +156,7 @@ def _environment_part(
         *_pairs(lambda: _one_more(environments, "import pandas"), lambda: uv() + _first_import(work, importing), runs),
     )
     rows.append(more)
+    kernels = _kernel_rows(environments, work, runs) if title == "medium" else []
     lines = [
         f"\n## {len(record.packages)} packages, against uv",
         "\n`uv venv` and `uv pip sync` of the same lines with hashes, offline, nothing compiled. envpanel's times are",
@@ -159,6 +165,13 @@ def _environment_part(
         "|---|---|---|---|---|",
         *(row.markdown() for row in rows),
     ]
+    if kernels:
+        lines += [
+            "\nA kernel, from the click to its first answer, against `ipykernel` alone in the same directory:\n",
+            "| | envpanel | ipykernel | ratio | pairs |",
+            "|---|---|---|---|---|",
+            *(row.markdown() for row in kernels),
+        ]
     before = _disk(Path(home))
     asyncio.run(clone())
     cloned = _disk(Path(home)) - before
@@ -178,6 +191,48 @@ def _environment_part(
         lines += ["\n| | envpanel | venv and pip | ratio | pairs |", "|---|---|---|---|---|", row.markdown()]
     remove_tree(work)
     return "\n".join(lines), {row.what: statistics.median(row.mine) for row in rows}
+
+
+def _kernel_rows(environments: Environments, work: Path, runs: int) -> list[Row]:
+    record = environments.show("bench")
+    prefix = asyncio.run(environments.prefix(record))
+    assert prefix is not None
+    home = str(work / ".envpanel")
+    specs = Spec(environment="bench", group=record.group)
+    SpecFolder(path=work / "server", home=home, provisioner=True).write(specs)
+    SpecFolder(path=work / "headless", home=home).write(specs)
+    plain = work / "plain" / specs.name
+    plain.mkdir(parents=True)
+    argv = [str(prefix.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    content = {"argv": argv, "display_name": "plain", "language": "python"}
+    (plain / "kernel.json").write_text(json.dumps(content), encoding="utf-8")
+    unregister = register(home, HomeLaunches(environments, BY.author))
+
+    def start(folder: str) -> float:
+        async def ready() -> float:
+            found = KernelSpecManager(kernel_dirs=[str(work / folder)], ensure_native_kernel=False)
+            manager = AsyncKernelManager(kernel_name=specs.name, kernel_spec_manager=found)
+            started = time.perf_counter()
+            await manager.start_kernel(stderr=subprocess.DEVNULL)
+            client = manager.client()
+            client.start_channels()
+            await client.wait_for_ready(timeout=60)
+            taken = time.perf_counter() - started
+            client.stop_channels()
+            await manager.shutdown_kernel(now=True)
+            return taken
+
+        return asyncio.run(ready())
+
+    rows = []
+    for what, folder in (
+        ("in a server, by the provisioner", "server"),
+        ("without a server, by the launcher", "headless"),
+    ):
+        _say(f"kernels {what}")
+        rows.append(Row(what, *_pairs(lambda folder=folder: start(folder), lambda: start("plain"), 2 * runs)))  # type: ignore[misc]
+    unregister()
+    return rows
 
 
 def _growth(sizes: dict[str, dict[str, float]]) -> str:

@@ -186,6 +186,13 @@ def test_list_shows_bases_and_custom_environments(churn: Project) -> None:
     assert found["python-feature-pipeline"]["head"] == 1
 
 
+def test_list_finds_those_that_have_a_package(churn: Project) -> None:
+    (package,) = churn.ok("packages", "churn")
+    having = {item["name"] for item in churn.ok("list", "--package", package["name"])}
+    assert having == {"churn"}
+    assert churn.ok("list", "--package", f"{package['name']}>{package['version']}") == []
+
+
 def test_a_listing_writes_nothing(project: Project) -> None:
     project.ok("list")
     project.ok("show", "python-feature-pipeline")

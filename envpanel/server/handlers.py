@@ -61,10 +61,14 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentList:
-    """Environments in the order of lists; `next`: ask with `after` this name for more, None at the end."""
+    """Environments in the order of lists; `next`: ask with `after` this name for more, None at the end.
+
+    Where a package was asked for, `versions` tells by the name of the environment which version it has.
+    """
 
     environments: tuple[Environment, ...]
     next: str | None
+    versions: dict[str, str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,24 +149,34 @@ class AboutHandler(Handler):
         )
 
 
-class EnvironmentsHandler(Handler):
+class _ListHandler(Handler):
+    async def _list(self, query: ListQuery, found: list[Environment]) -> EnvironmentList:
+        found = [item for item in found if query.archived or item.state is not State.ARCHIVED]
+        versions = None
+        if query.package is not None:
+            environments = await self.project.environments()
+            versions = await asyncio.to_thread(environments.having, query.package, found)
+            found = [item for item in found if item.name in versions]
+        return _page(found, query, versions)
+
+
+class EnvironmentsHandler(_ListHandler):
     """All environments."""
 
     @operation(
         "All environments, by what they are for.", action="read", query=ListQuery, answers={200: EnvironmentList}
     )
     async def get(self, query: ListQuery) -> None:
-        found = [item for item in await self.project.overview() if query.archived or item.state is not State.ARCHIVED]
-        self.answer(_page(found, query))
+        self.answer(await self._list(query, await self.project.overview()))
 
 
-class BasesHandler(Handler):
+class BasesHandler(_ListHandler):
     """The bases: what can be cloned and never changes."""
 
     @operation("The base environments.", action="read", query=ListQuery, answers={200: EnvironmentList})
     async def get(self, query: ListQuery) -> None:
-        found = [item for item in await self.project.overview() if item.kind is Kind.BASE]
-        self.answer(_page([item for item in found if query.archived or item.state is not State.ARCHIVED], query))
+        bases = [item for item in await self.project.overview() if item.kind is Kind.BASE]
+        self.answer(await self._list(query, bases))
 
 
 class EnvironmentHandler(Handler):
@@ -575,12 +589,12 @@ def _view(environments: Environments, kernel: Kernel, provisioner: EnvPanelProvi
     )
 
 
-def _page(found: list[Environment], query: ListQuery) -> EnvironmentList:
+def _page(found: list[Environment], query: ListQuery, versions: dict[str, str] | None) -> EnvironmentList:
     names = [item.name for item in found]
     start = names.index(query.after) + 1 if query.after in names else 0
     page = found[start : start + query.limit]
     more = start + query.limit < len(found)
-    return EnvironmentList(environments=tuple(page), next=page[-1].name if more and page else None)
+    return EnvironmentList(environments=tuple(page), next=page[-1].name if more and page else None, versions=versions)
 
 
 ROUTES: tuple[tuple[str, type[Handler]], ...] = (

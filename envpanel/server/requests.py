@@ -188,9 +188,11 @@ class VerifyBody(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
 
 
 class ListQuery(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
-    """`archived`: deleted ones, too. At most `limit`, from the one after the name `after` in the list."""
+    """`archived`: deleted ones, too; `package`: those whose head has it, such as `numpy` or `numpy<2`. At most `limit`,
+    from the one after the name `after` in the list."""
 
     archived: bool = False
+    package: str | None = None
     limit: Limit = 1000
     after: str | None = None
 

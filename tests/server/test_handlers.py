@@ -88,6 +88,17 @@ async def test_packages_are_found_by_name_and_typo_with_their_versions(api: Api)
     assert (await api.ask("GET", "packages/no-such-package")).code == 404
 
 
+async def test_environments_are_found_by_what_they_have(api: Api) -> None:
+    await api.change("old", create("alpha<2"))
+    await api.change("new", create("alpha"))
+    found = await api.get("environments", package="Alpha")
+    assert found["versions"] == {"old": "1.0", "new": "2.0"}
+    found = await api.get("environments", package="alpha<2")
+    assert [item["name"] for item in found["environments"]] == ["old"]
+    assert (await api.get("environments", package="no-such-package"))["environments"] == []
+    assert (await api.ask("GET", "environments", package="a b")).code == 400
+
+
 async def test_a_clone_is_there_at_once(api: Api) -> None:
     await api.change("churn", create("alpha"))
     reply = await api.ask("POST", "environments/copy/changes", {"change": {"operation": "clone", "source": "churn"}})
