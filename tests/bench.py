@@ -312,7 +312,8 @@ def _uv(lock: Lock, work: Path, home: Path) -> Callable[[], float]:
 def _first_import(work: Path, importing: list[str]) -> float:
     """Of pandas, in what uv has just made."""
     started = time.perf_counter()
-    subprocess.run([work / "uv-alone" / "bin" / "python", *importing[1:]], check=True)
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([work / "uv-alone" / "bin" / "python", *importing[1:]], check=True, env=env)
     return time.perf_counter() - started
 
 

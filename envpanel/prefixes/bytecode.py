@@ -7,11 +7,13 @@ only for a distribution whose file has the same sha256 in both locks.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from envpanel import process
@@ -21,6 +23,7 @@ from envpanel.prefixes.distributions import SITE, Distribution
 from envpanel.prefixes.tree import Entry, Tree
 
 _WORKER = Path(__file__).with_name("compile_worker.py")
+_THREADS = 4
 _COUNT = re.compile(r"compiled (\d+) of (\d+)")
 
 
@@ -46,32 +49,39 @@ def take_over(
     """
     wanted = set(same)
     owners = _owners(before)
-    linked = 0
-    folders: set[str] = set()
+    folders: dict[str, list[str]] = defaultdict(list)
     for module, packages in _owners(after).items():
         # Where two distributions bring a module, the one that was installed last has written it, in either prefix.
-        if len(packages) != 1 or packages[0] not in wanted or owners.get(module) != packages:
-            continue
-        path = _cached(module)
-        known = listed.get(path) if listed is not None else None
-        if path in tree.entries or (listed is not None and known is None):
-            continue
-        folder = path.rpartition("/")[0]
-        try:
-            if folder not in folders:
-                folders.add(folder)
-                if folder not in tree.entries:
-                    os.mkdir(tree.at(folder))
-                tree.look(folder)
-            os.link(f"{parent}/{path}", tree.at(path))
-        except (FileNotFoundError, FileExistsError, NotADirectoryError):
-            continue
-        if known is not None:
-            tree.entries[path] = known
-        else:
-            tree.look(path)
-        linked += 1
-    return linked
+        if len(packages) == 1 and packages[0] in wanted and owners.get(module) == packages:
+            path = _cached(module)
+            if path not in tree.entries and (listed is None or path in listed):
+                folders[path.rpartition("/")[0]].append(path)
+
+    def link(paths: list[str]) -> list[str]:
+        folder = paths[0].rpartition("/")[0]
+        linked = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(tree.at(folder))
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError, FileExistsError):
+                    os.link(f"{parent}/{path}", tree.at(path))
+                    linked.append(path)
+        return linked
+
+    count = 0
+    # The system is at it most of the time, on several cores at once.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for folder, linked in zip(folders, pool.map(link, folders.values()), strict=True):
+            tree.look(folder)
+            for path in linked:
+                known = listed.get(path) if listed is not None else None
+                if known is not None:
+                    tree.entries[path] = known
+                else:
+                    tree.look(path)
+            count += len(linked)
+    return count
 
 
 async def compile_all(

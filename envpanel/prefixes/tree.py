@@ -6,9 +6,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+_THREADS = 4
 
 
 class Entry(NamedTuple):
@@ -86,17 +89,26 @@ class Tree:
         Symbolic links are left alone: through `bin/python` the interpreter of the host would be changed. Files that are
         hard links into the cache of an engine become read-only there too, which is wanted.
         """
-        # What is inside a folder comes after it, and its modes are taken away last.
-        for path, entry in reversed(self.entries.items()):
+        wanted = {}
+        for path, entry in self.entries.items():
+            right = entry.mode
             if entry.kind == "file":
-                wanted = mode & (0o555 if entry.mode & 0o111 else 0o444)
+                right = mode & (0o555 if entry.mode & 0o111 else 0o444)
             elif entry.kind == "folder":
-                wanted = mode & 0o555
-            else:
-                continue
-            if entry.mode != wanted:
-                os.chmod(self.at(path), wanted)
-                self.entries[path] = entry._replace(mode=wanted)
+                right = mode & 0o555
+            if entry.mode != right:
+                wanted[path] = right
+        paths = list(wanted)
+
+        def change(part: list[str]) -> None:
+            for path in part:
+                os.chmod(self.at(path), wanted[path])
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            # The results are looked at, for the errors.
+            list(pool.map(change, [paths[start : start + 100] for start in range(0, len(paths), 100)]))
+        for path in paths:
+            self.entries[path] = self.entries[path]._replace(mode=wanted[path])
 
 
 def _entry(path: str, status: os.stat_result) -> Entry:
