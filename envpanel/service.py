@@ -45,7 +45,7 @@ from envpanel.errors import (
 )
 from envpanel.history.attempts import Attempt, Attempts, AttemptState, Note, new_id
 from envpanel.history.index import HistoryEntry, Index, entry_of
-from envpanel.history.ledger import Ledger, Problem
+from envpanel.history.ledger import Ledger
 from envpanel.history.store import Store
 from envpanel.model import change as changes
 from envpanel.model import environment_yml, requirements, wire
@@ -73,8 +73,8 @@ from envpanel.model.target import default_python, this_platform
 from envpanel.model.versions import canonicalize_name
 from envpanel.planner import Planner
 from envpanel.prefixes.prefix import Prefix, Prefixes
-from envpanel.prefixes.verify import Damage, check
 from envpanel.settings import Settings
+from envpanel.verification import Verification, Verifier
 
 KERNEL_REQUIREMENTS = ("ipykernel", "ipywidgets")
 """What an environment needs to run notebooks; `create` adds it unless told not to."""
@@ -121,15 +121,6 @@ class Preview:
     plan: Diff
     id: str
     warnings: tuple[PlanWarning, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """How many records were checked, what is wrong, and what was wrong and is repaired."""
-
-    checked: int
-    problems: tuple[Problem, ...]
-    repaired: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +194,7 @@ class Environments:
             interpreters=interpreters,
             cache=cache,
         )
+        self._verifier = Verifier(self.ledger, self._builds, self._logged)
 
     @property
     def cache(self) -> Path:
@@ -368,85 +360,9 @@ class Environments:
         if name is not None and name not in written:
             await asyncio.to_thread(self.show, name, number)
             return Verification(checked=0, problems=())
-        checked = 0
-        problems: list[Problem] = []
-        for each in [name] if name is not None else written:
-            count, found = await asyncio.to_thread(self.ledger.verify, each, number)
-            checked += count
-            problems += found
-            problems += await self._damaged_prefixes(each, number, report)
-        if not repair:
-            return Verification(checked=checked, problems=tuple(problems))
-        left = [problem for problem in problems if not await self._repaired(problem, report)]
-        mended = [problem for problem in problems if problem not in left]
-        return Verification(checked=checked, problems=tuple(left), repaired=tuple(mended))
-
-    async def _damaged_prefixes(self, name: str, number: int | None, report: Report) -> list[Problem]:
-        """One problem for each prefix with a damaged file; a prefix that several revisions share is read once."""
-        problems = []
-        seen: set[Path] = set()
-        for record in await asyncio.to_thread(self._readable, name, number):
-            found, _ = await self._builds.find(record)
-            if found is None or found.path in seen:
-                continue
-            seen.add(found.path)
-            report(Progress(phase="verifying", detail=str(record.ref)))
-            damage = await self._damage(record, found)
-            if damage:
-                message = f"What is built of {record.ref} here is damaged: {damage[0].message}"
-                if len(damage) > 1:
-                    message += f" And {len(damage) - 1} more."
-                problems.append(Problem(environment=name, revision=record.number, what="prefix", message=message))
-        return problems
-
-    async def _damage(self, record: Record, found: Prefix) -> list[Damage]:
-        lock = await asyncio.to_thread(self.lock, record)
-        return await asyncio.to_thread(check, found.path, lock.versions, manifest=found.manifest)
-
-    def _readable(self, name: str, number: int | None) -> list[Record]:
-        """The records of an environment, or the one of this number, leaving out what cannot be read."""
-        records = []
-        with contextlib.suppress(NotFound, RecordDamaged):
-            last = self.ledger.head(name).number
-            for current in [number] if number is not None else range(last, 0, -1):
-                with contextlib.suppress(NotFound, RecordDamaged):
-                    records.append(self.ledger.get(name, current))
-        return records
-
-    async def _repaired(self, problem: Problem, report: Report) -> bool:
-        """Mend what was found, where that is possible."""
-        if problem.revision is None:
-            return False
-        try:
-            if problem.what == "record":
-                return await asyncio.to_thread(self.ledger.put_aside, problem.environment, problem.revision)
-            record = await asyncio.to_thread(self.ledger.get, problem.environment, problem.revision)
-            if problem.what == "blob":
-                return await asyncio.to_thread(self._remade_yaml, record)
-            if problem.what == "prefix":
-                return await self._rebuilt(record, report)
-        except (NotFound, Failed, StoreError):
-            # It stays a problem, and is told as one.
-            return False
-        return False
-
-    def _remade_yaml(self, record: Record) -> bool:
-        """The YAML follows from the lock."""
-        text = environment_yml.dump(record.environment, self.lock(record))
-        self.ledger.put_blob(text.encode())
-        return not self.ledger.missing_blobs(record)
-
-    async def _rebuilt(self, record: Record, report: Report) -> bool:
-        found, _ = await self._builds.find(record)
-        if found is None:
-            return True
-        lock = await asyncio.to_thread(self.lock, record)
-        damage = await self._damage(record, found)
-        async with self._logged(record.environment) as log:
-            # What is damaged here may be so in the engine's cache, which has the same files under other names.
-            await self._builds.forget([item.package for item in damage if item.package is not None], log=log)
-            whole = await self._builds.ensure(record.content_id, lock, instead_of=found, report=report, log=log)
-        return not await self._damage(record, whole)
+        return await self._verifier.verify(
+            [name] if name is not None else written, number, repair=repair, report=report
+        )
 
     async def prefix(self, record: Record) -> Prefix | None:
         """The prefix of a revision on this machine, or None where it is not built, or damaged."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from envpanel.history.index import HistoryEntry
     from envpanel.model.diff import Diff
     from envpanel.model.nouns import Package, PlanWarning, Progress, Record
-    from envpanel.service import Environment, Outcome, Outdated, Preview, Verification
+    from envpanel.service import Environment, Outcome, Outdated, Preview
+    from envpanel.verification import Verification
 
 _DONE = {
     "create": "made",

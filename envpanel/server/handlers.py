@@ -20,6 +20,7 @@ from envpanel.model.change import Change
 from envpanel.model.diff import Diff
 from envpanel.model.nouns import PYTHONS, Kind, Progress, Record, RevisionRef, State, Via
 from envpanel.model.target import default_python, this_platform
+from envpanel.server.project import Work
 from envpanel.server.requests import (
     BuildBody,
     ChangeBody,
@@ -324,7 +325,7 @@ class ChangesHandler(Handler):
             await self._begin(name, change.operation, _changing(name, change, by), environments)
 
     async def _begin(
-        self, name: str, what: str, work: Any, environments: Environments, *, preview: bool = False
+        self, name: str, what: str, work: Work, environments: Environments, *, preview: bool = False
     ) -> None:
         """Answer with the outcome where it is there at once, and with the error; else with the build."""
         build_id = self.project.start(
@@ -406,10 +407,7 @@ class OutdatedHandler(Handler):
             return await environments.outdated(name)
 
         await asyncio.to_thread(environments.show, name)
-        build_id = self.project.start(
-            work, environments, environment=name, operation="outdated", author=self.author, preview=True
-        )
-        self.answer(self.project.running.get(build_id), 202, location=f"builds/{build_id}")
+        self.accept(work, environments, environment=name, operation="outdated", preview=True)
 
 
 class BuildsHandler(Handler):
@@ -427,10 +425,7 @@ class BuildsHandler(Handler):
         async def work(environments: Environments, report: Report, log: Log) -> None:
             await environments.build(body.environment, body.revision, report=report, follow=log)
 
-        build_id = self.project.start(
-            work, environments, environment=body.environment, operation="build", author=self.author
-        )
-        self.answer(self.project.running.get(build_id), 202, location=f"builds/{build_id}")
+        self.accept(work, environments, environment=body.environment, operation="build")
 
 
 class BuildHandler(Handler):
@@ -467,10 +462,7 @@ class VerificationsHandler(Handler):
         async def work(environments: Environments, report: Report, log: Log) -> Any:
             return await environments.verify(body.environment, body.revision, repair=body.repair, report=report)
 
-        build_id = self.project.start(
-            work, environments, environment=body.environment, operation="verify", author=self.author
-        )
-        self.answer(self.project.running.get(build_id), 202, location=f"builds/{build_id}")
+        self.accept(work, environments, environment=body.environment, operation="verify")
 
 
 class PackagesHandler(Handler):
@@ -547,21 +539,21 @@ class UnknownHandler(Handler):
         )
 
 
-def _changing(name: str, change: Change, by: Signature) -> Any:
+def _changing(name: str, change: Change, by: Signature) -> Work:
     async def work(environments: Environments, report: Report, log: Log) -> Outcome:
         return await environments.change(name, change, by=by, report=report, follow=log)
 
     return work
 
 
-def _previewing(name: str, change: Change) -> Any:
+def _previewing(name: str, change: Change) -> Work:
     async def work(environments: Environments, report: Report, log: Log) -> Preview:
         return await environments.preview(name, change, report=report, follow=log)
 
     return work
 
 
-def _applying(name: str, plan: str, by: Signature) -> Any:
+def _applying(name: str, plan: str, by: Signature) -> Work:
     async def work(environments: Environments, report: Report, log: Log) -> Outcome:
         return await environments.apply(plan, by=by, report=report, follow=log)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from envpanel import home
@@ -23,6 +23,10 @@ _STATES = 5.0
 
 Event = Callable[[str, dict[str, Any]], None]
 """Tells listeners: the name of the event, and its values."""
+
+
+Work = Callable[[Environments, Report, Log], Awaitable[Any]]
+"""What a build does; it may be cancelled."""
 
 
 class Project:
@@ -104,7 +108,7 @@ class Project:
 
     def start(
         self,
-        work: Callable[[Environments, Report, Log], Any],
+        work: Work,
         environments: Environments,
         *,
         environment: str | None,

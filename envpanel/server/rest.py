@@ -26,8 +26,9 @@ from envpanel.errors import (
     StoreError,
 )
 from envpanel.model.nouns import Author
-from envpanel.server.project import Project
+from envpanel.server.project import Project, Work
 from envpanel.server.requests import BODY_LIMIT, NoQuery, read_body, read_query
+from envpanel.service import Environments
 
 RESOURCE = "envpanel"
 """What an authorizer is asked about; the actions are read, write and execute."""
@@ -136,6 +137,11 @@ class Handler(APIHandler):
         if location is not None:
             self.set_header("Location", f"{self.base_url}envpanel/{location}")
         self.finish(msgspec.json.encode(value))
+
+    def accept(self, work: Work, environments: Environments, **build: Any) -> None:
+        """Begin long work, and answer with the build."""
+        build_id = self.project.start(work, environments, author=self.author, **build)
+        self.answer(self.project.running.get(build_id), 202, location=f"builds/{build_id}")
 
     def answer_text(self, text: str, media: str) -> None:
         """Answer with a text."""
