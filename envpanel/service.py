@@ -116,11 +116,16 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What a change would do. `id` applies exactly this plan."""
+    """What a change would do. `id` applies exactly this plan.
+
+    `download`: bytes of the files that the head does not have, of which this machine may have some already; None where
+    an index does not tell the size of one.
+    """
 
     plan: Diff
     id: str
     warnings: tuple[PlanWarning, ...]
+    download: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -717,7 +722,19 @@ class Environments:
             head_digest=plan.head.digest if plan.head is not None else None,
             lock=self._files(plan).lock,
         )
-        return Preview(plan=plan.diff, id=self.ledger.put_blob(saved.to_json()), warnings=self._warnings(plan))
+        return Preview(
+            plan=plan.diff,
+            id=self.ledger.put_blob(saved.to_json()),
+            warnings=self._warnings(plan),
+            download=self._download(plan),
+        )
+
+    def _download(self, plan: Plan) -> int | None:
+        if plan.lock is None:
+            return 0
+        there = {item.sha256 for item in self.lock(plan.head).packages} if plan.head is not None else set()
+        sizes = [item.size for item in plan.lock.packages if item.sha256 not in there and not item.kept]
+        return sum(size for size in sizes if size is not None) if None not in sizes else None
 
     def _warnings(self, plan: Plan) -> tuple[PlanWarning, ...]:
         """Those of the plan, and what the packages that come with it lack on this machine."""

@@ -205,6 +205,8 @@ class Terminal:
         """What a change would do."""
         self.diff(preview.plan)
         self.warnings(preview.warnings)
+        if preview.download:
+            self.out.print(f"To download: at most {preview.download / 2**20:.1f} MiB.")
         self.out.print(f"Nothing was changed. To do it: [bold]envpanel apply {preview.id}[/]", soft_wrap=True)
 
     def outcome(self, outcome: Outcome) -> None:

@@ -342,7 +342,7 @@ def test_a_change_that_changes_nothing_makes_no_revision(churn: Project) -> None
 def test_a_dry_run_changes_nothing_and_its_plan_can_be_applied(churn: Project) -> None:
     before = _environments(churn.home)
     preview = churn.ok("install", "churn", "tool", "--dry-run")
-    assert set(preview) == {"plan", "id", "warnings"}
+    assert set(preview) == {"plan", "id", "warnings", "download"}
     assert _environments(churn.home) == before
     record = churn.ok("apply", preview["id"], "-m", "as seen")
     assert record["diff"] == preview["plan"]
