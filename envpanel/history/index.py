@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from envpanel.errors import NotFound
 from envpanel.history.ledger import Ledger
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS changes (
     package TEXT NOT NULL, environment TEXT NOT NULL, number INTEGER NOT NULL,
     PRIMARY KEY (package, environment, number)) WITHOUT ROWID;
 """
-_VERSION = 1
+_VERSION = 2
 _Answer = TypeVar("_Answer")
 
 
@@ -43,6 +43,7 @@ class HistoryEntry:
     author: Author
     created: str
     operation: str
+    arguments: dict[str, Any]
     message: str
     diff: Diff
     commands: bool
@@ -164,6 +165,7 @@ def entry_of(record: Record) -> HistoryEntry:
         author=record.author,
         created=record.created,
         operation=record.operation,
+        arguments=record.arguments,
         message=record.message,
         diff=record.diff,
         commands=record.digests.commands is not None,

@@ -86,6 +86,7 @@ def test_a_line_has_the_parts_of_its_record(ledger: Ledger, path: Path) -> None:
         author=second.author,
         created=second.created,
         operation="upgrade",
+        arguments=second.arguments,
         message="why",
         diff=second.diff,
         commands=True,
