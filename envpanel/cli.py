@@ -78,12 +78,17 @@ class Session:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Progress], None]]:
-        """Shows progress, unless a program reads."""
+        """Shows progress. Where a program reads, it gets lines of JSON on standard error if it has asked for them."""
         if self.json:
-            yield lambda _: None
+            yield self._print_progress if os.environ.get("ENVPANEL_PROGRESS") == "json" else lambda _: None
             return
         with self.terminal.progress() as report:
             yield report
+
+    def _print_progress(self, progress: Progress) -> None:
+        from envpanel.model import wire
+
+        click.echo(json.dumps(wire.plain(progress)), err=True)
 
     def print_json(self, value: Any) -> None:
         """A value of the model as JSON."""
@@ -838,7 +843,10 @@ def _signature(message: str) -> Signature:
     from envpanel.model.nouns import Via
     from envpanel.service import Signature
 
-    return Signature(author=os_author(os.environ), via=Via.CLI, message=message)
+    # The magics of a kernel without a server come this way.
+    edge = os.environ.get("ENVPANEL_VIA")
+    via = Via(edge) if edge in (Via.MAGIC, Via.WIDGET) else Via.CLI
+    return Signature(author=os_author(os.environ), via=via, message=message)
 
 
 def _print_path(session: Session, path: Path) -> None:

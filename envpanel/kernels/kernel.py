@@ -52,7 +52,7 @@ def started(start: Start, kernel_id: str, author: Author, *, pid: int) -> Kernel
     """The kernel that this process of this host is."""
     ready = start.prefix.ready
     return Kernel(
-        id=re.sub(r"[^A-Za-z0-9-]+", "-", kernel_id)[:80],
+        id=told_id(kernel_id),
         environment=start.record.environment,
         revision=start.record.number,
         content_id=start.record.content_id,
@@ -63,6 +63,11 @@ def started(start: Start, kernel_id: str, author: Author, *, pid: int) -> Kernel
         born=_born(pid),
         ready=f"prefixes/{ready.parent.name}/{ready.name}",
     )
+
+
+def told_id(kernel_id: str) -> str:
+    """The id of a kernel as it is told: a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", kernel_id)[:80]
 
 
 class Kernels:

@@ -25,6 +25,7 @@ from envpanel.engines.interface import Report
 from envpanel.errors import Cancelled, EnvPanelError, NotFound, StoreError
 from envpanel.home import open_environments
 from envpanel.kernels import kernel, start
+from envpanel.kernels.specs import absolute
 from envpanel.kernels.start import Start
 from envpanel.model.nouns import Progress
 from envpanel.service import Environments
@@ -64,7 +65,8 @@ def _launch(where: str, name: str, number: int | None, connection_file: str, arg
     with contextlib.suppress(StoreError):
         kernel.Kernels(environments.ledger.store, environments.cache).put(told)
     command = ready.kernel(["-f", connection_file, *arguments])
-    ready.replace_process(command, ready.variables(os.environ))
+    asked = start.for_notebook(absolute(where), sys.executable)
+    ready.replace_process(command, {**ready.variables(os.environ), **asked})
 
 
 async def _ready(environments: Environments, name: str, number: int | None, report: Report) -> Start:

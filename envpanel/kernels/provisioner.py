@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -158,7 +159,8 @@ class EnvPanelProvisioner(LocalProvisioner):
             self._start = ready = await self._prepare(launches, stay=crashed or self.stay)
             # Jupyter takes ports from here on, so that a build before it may take its time.
             kwargs = await super().pre_launch(**kwargs)
-            variables = {**kwargs["env"], **launches.variables(self.kernel_id)}
+            asked = start.for_notebook(absolute(self.home), sys.executable)
+            variables = {**kwargs["env"], **asked, **launches.variables(self.kernel_id)}
         except BaseException as error:
             self._close()
             if isinstance(error, EnvPanelError):

@@ -114,6 +114,11 @@ async def for_kernel(
     return await _start(environments, record, report, follow)
 
 
+def for_notebook(home: str, python: str) -> dict[str, str]:
+    """The variables by which the notebook side finds the command line: the home, and a Python that has envpanel."""
+    return {"ENVPANEL_HOME": home, "ENVPANEL_PYTHON": python}
+
+
 async def for_program(
     environments: Environments,
     name: str,

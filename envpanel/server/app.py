@@ -20,7 +20,7 @@ from envpanel.kernels.provisioner import register
 from envpanel.model.nouns import Author
 from envpanel.server.handlers import ROUTES, UnknownHandler
 from envpanel.server.kernelspecs import ServerKernelspecs
-from envpanel.server.launches import ServerLaunches
+from envpanel.server.launches import KernelLogins, ServerLaunches, address_of
 from envpanel.server.openapi import OpenApiHandler
 from envpanel.server.project import Project
 from envpanel.server.rest import author_of
@@ -49,6 +49,7 @@ class EnvPanel(ExtensionApp):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._unregister: list[Callable[[], None]] = []
+        self._logins = KernelLogins()
 
     def initialize_settings(self) -> None:
         """Make the project, which opens its home with the first request."""
@@ -64,6 +65,7 @@ class EnvPanel(ExtensionApp):
 
         self.project = Project(self._locate, os.environ, emit=emit, opened=self._opened, log=self.log)
         self.settings["envpanel_project"] = self.project
+        self.settings["envpanel_kernel_logins"] = self._logins
         private = Path(jupyter_runtime_dir()) / f"envpanel-{secrets.token_hex(4)}"
         self.kernelspecs = ServerKernelspecs(self.project, private / "kernels", os.environ)
         self.kernelspecs.offer_to(self.serverapp.kernel_spec_manager)
@@ -88,11 +90,18 @@ class EnvPanel(ExtensionApp):
             await asyncio.wait([self._following])
         for unregister in self._unregister:
             unregister()
+        self._logins.clear()
         await self.project.close()
         self.kernelspecs.remove()
 
     def _opened(self, environments: Environments) -> None:
-        launches = ServerLaunches(self.project, environments, self._author_of)
+        launches = ServerLaunches(
+            self.project,
+            environments,
+            self._author_of,
+            logins=self._logins,
+            address=lambda: address_of(self.serverapp),
+        )
         self._unregister.append(register(self.project.where, launches))
         self._following = asyncio.create_task(self.kernelspecs.run())
 

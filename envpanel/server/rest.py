@@ -26,6 +26,7 @@ from envpanel.errors import (
     StoreError,
 )
 from envpanel.model.nouns import Author
+from envpanel.server.launches import KernelLogin, KernelLogins
 from envpanel.server.project import Project, Work
 from envpanel.server.requests import BODY_LIMIT, NoQuery, read_body, read_query
 from envpanel.service import Environments
@@ -49,6 +50,9 @@ STATUS: Mapping[type[EnvPanelError], int] = {
 
 _ANONYMOUS = {"IdentityProvider", "PasswordIdentityProvider", "LegacyIdentityProvider"}
 """Providers of Jupyter itself: whoever has the token or password gets a name made up at random."""
+
+KERNEL_SCHEME = "envpanel-kernel"
+"""`Authorization: envpanel-kernel <token>`: from within a kernel of this server."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[None]])
 
@@ -115,10 +119,48 @@ def operation(
     return decorate
 
 
+class KernelIdentity(identity.IdentityProvider):
+    """Stands for the server's own identity provider in a request from within a kernel, which has a login of its own.
+
+    The user is the one who has started the kernel, and what they may do is asked as ever.
+    """
+
+    def __init__(self, login: KernelLogin) -> None:
+        super().__init__()
+        self.login = login
+
+    def get_user(self, handler: Any) -> Any:
+        """The user of the kernel."""
+        return self.login.user
+
+    def is_token_authenticated(self, handler: Any) -> bool:
+        """A page cannot send this header without being asked first, so neither origin nor XSRF need be looked at."""
+        return True
+
+
 class Handler(APIHandler):
     """A handler of envpanel."""
 
     auth_resource = RESOURCE
+
+    _kernel: KernelIdentity | None = None
+
+    async def prepare(self) -> None:  # type: ignore[override]  # as that of APIHandler
+        """Who asks: Jupyter's way; or a kernel by its own login, which no other handler takes."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == KERNEL_SCHEME:
+            logins: KernelLogins = self.settings["envpanel_kernel_logins"]
+            login = logins.of(token.strip())
+            if login is None:
+                # Not a login by a cookie that came along, either.
+                raise web.HTTPError(403, "The login of this kernel has ended; restart the kernel.")
+            self._kernel = KernelIdentity(login)
+        await super().prepare()
+
+    @property
+    def identity_provider(self) -> identity.IdentityProvider:
+        """The one that this request is asked by."""
+        return self._kernel or super().identity_provider
 
     @property
     def project(self) -> Project:
@@ -179,6 +221,8 @@ class Handler(APIHandler):
 def author_of(handler: Any, otherwise: Author) -> Author:
     """Who is behind a request to any handler of the server: the login, where that vouches for somebody."""
     user = handler.current_user
+    if isinstance(handler.identity_provider, KernelIdentity):
+        return handler.identity_provider.login.author
     if user is None or not vouches(handler.identity_provider):
         return otherwise
     return Author(username=user.username, name=user.display_name or user.name or user.username, verified=True)

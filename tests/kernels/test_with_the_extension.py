@@ -88,7 +88,7 @@ def test_what_changes_the_description_only_leaves_kernels_on_the_newest(lab: Lab
 
 
 def test_the_notebook_of_a_deleted_environment_goes_on(lab: Lab, server: LiveServer) -> None:
-    name = lab.clone("deleted")
+    name = lab.clone("put-away")
     until(lambda: offered(server, name))
     _, kernel = server.ask("POST", "api/kernels", {"name": f"envpanel.{name}"})
     lab.ok("delete", name)
