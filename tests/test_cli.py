@@ -671,7 +671,17 @@ def test_history_is_paged_and_filtered(churn: Project) -> None:
     assert [line["number"] for line in churn.ok("history", "churn", "--limit", "2", "--before", "3")] == [2, 1]
     assert [line["number"] for line in churn.ok("history", "churn", "--package", "Beta")] == [4, 2]
     line = churn.ok("history", "churn", "--limit", "1")[0]
-    assert set(line) == {"number", "parent", "author", "created", "operation", "message", "diff", "commands"}
+    assert set(line) == {
+        "number",
+        "parent",
+        "author",
+        "created",
+        "operation",
+        "arguments",
+        "message",
+        "diff",
+        "commands",
+    }
 
 
 def test_diff_alone_is_what_the_revision_changed(churn: Project) -> None:

@@ -134,7 +134,7 @@ def test_a_change_shows_how_far_it_is_and_an_error_is_a_sentence(lab: Lab) -> No
     assert progress.output_type == "display_data"
     assert progress.data["text/plain"].startswith("done in")
     assert result.output_type == "execute_result"
-    _, failed = outputs(lab, f"envpanel.{name}", "%envinstall nosuchthing-xyz")
+    *_, failed = outputs(lab, f"envpanel.{name}", "%envinstall nosuchthing-xyz")
     assert failed.output_type == "error"
     assert failed.traceback[0].startswith("Error: No set of packages meets all requirements")
 
