@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Plan:
         content = self._content
         return content.content_id if isinstance(content, Record) else content.content_id()
 
-    @property
+    # Asked for several times, and as long as there are packages.
+    @cached_property
     def packages(self) -> tuple[Package, ...]:
         """The packages of the revision."""
         environment = Target(python=self.python).environment
@@ -75,7 +77,7 @@ class Plan:
             return as_of(content.packages, requested=requested, number=self.number, parent=parent)
         return packages_of(content, requested=requested, number=self.number, parent=parent)
 
-    @property
+    @cached_property
     def diff(self) -> Diff:
         """What is different from before."""
         python = self.head.python if self.head is not None else None
