@@ -23,7 +23,7 @@ from envpanel.prefixes.distributions import SITE, Distribution
 from envpanel.prefixes.tree import Entry, Tree
 
 _WORKER = Path(__file__).with_name("compile_worker.py")
-_THREADS = 4
+_THREADS = 2
 _COUNT = re.compile(r"compiled (\d+) of (\d+)")
 
 
