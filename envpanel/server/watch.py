@@ -11,17 +11,21 @@ from envpanel.errors import EnvPanelError
 from envpanel.model.nouns import Record
 from envpanel.service import Environments
 
-_FULL = 60.0
-"""Seconds between two looks at every environment, which find what lost hints have hidden."""
-
 
 class Watch:
-    """Tells `changed` of each new head, once. `interval` is the time between two looks, in seconds."""
+    """Tells `changed` of each new head, once.
 
-    def __init__(self, environments: Environments, changed: Callable[[Record], None], *, interval: float) -> None:
+    `interval` is the time between two looks, in seconds, `full` that between two at every environment, which find what
+    lost hints have hidden.
+    """
+
+    def __init__(
+        self, environments: Environments, changed: Callable[[Record], None], *, interval: float, full: float = 60.0
+    ) -> None:
         self._environments = environments
         self._changed = changed
         self._interval = interval
+        self._full = full
         self._hints: dict[str, str] = {}
         self._heads: dict[str, int] = {}
         self._last_full = 0.0
@@ -40,7 +44,7 @@ class Watch:
             await self._look()
 
     async def _look(self, *, first: bool = False) -> None:
-        full = first or time.monotonic() - self._last_full >= _FULL
+        full = first or time.monotonic() - self._last_full >= self._full
         try:
             hints, numbers = await asyncio.to_thread(self._numbers, full)
         except EnvPanelError:

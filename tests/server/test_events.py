@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from project import Project
 from server_api import CHANGES, Api, create, install
 from wheelhouse import Wheelhouse
@@ -78,15 +77,3 @@ async def test_what_the_command_line_does_shows_within_two_seconds(
         await asyncio.to_thread(project.ok, "clone", "churn", "copy")
         await first(queue, "environment-changed", 10, environment="copy")
         assert "copy" in {item["name"] for item in (await api.get("environments"))["environments"]}
-
-
-async def test_a_commit_whose_hint_was_lost_is_told_by_the_slow_look(
-    api: Api, jp_ws_fetch: Any, jp_root_dir: Path, house: Wheelhouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("envpanel.server.watch._FULL", 1.0)
-    monkeypatch.setattr("envpanel.history.ledger.Ledger.hints", lambda _: {})
-    await api.change("churn", create("alpha"))
-    project = Project(jp_root_dir, house)
-    async with listening(jp_ws_fetch) as queue:
-        await asyncio.to_thread(project.ok, "install", "churn", "beta")
-        await first(queue, "environment-changed", 10, revision=2)

@@ -17,7 +17,6 @@ from obstore.store import MemoryStore
 from envpanel.history.ledger import Ledger
 from envpanel.history.store import FolderStore, ObjectStore, Store
 from envpanel.model.nouns import Record
-from envpanel.server import watch
 from envpanel.server.watch import Watch
 
 
@@ -37,10 +36,12 @@ def commit(ledger: Ledger, name: str) -> Record:
 
 
 @asynccontextmanager
-async def watching(ledger: Ledger) -> AsyncIterator[tuple[Watch, list[tuple[str, int]]]]:
+async def watching(ledger: Ledger, *, full: float = 60) -> AsyncIterator[tuple[Watch, list[tuple[str, int]]]]:
     told: list[tuple[str, int]] = []
     environments = cast(Any, SimpleNamespace(ledger=ledger))
-    watched = Watch(environments, lambda record: told.append((record.environment, record.number)), interval=0.02)
+    watched = Watch(
+        environments, lambda record: told.append((record.environment, record.number)), interval=0.02, full=full
+    )
     task = asyncio.create_task(watched.run())
     await asyncio.sleep(0.1)
     try:
@@ -86,10 +87,9 @@ async def test_several_commits_between_two_looks_are_told_as_the_newest(store: S
         assert [number for _, number in told] == sorted({number for _, number in told})
 
 
-async def test_a_lost_hint_is_made_up_for_by_the_slow_look(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_FULL", 0.2)
+async def test_a_lost_hint_is_made_up_for_by_the_slow_look(store: Store) -> None:
     ledger = Ledger(store)
-    async with watching(ledger) as (_, told):
+    async with watching(ledger, full=0.2) as (_, told):
         commit(ledger, "churn")
         store.delete("live/heads/churn")
         await until(lambda: told == [("churn", 1)])
